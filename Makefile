@@ -1,0 +1,63 @@
+.DEFAULT_GOAL := help
+SHELL := bash
+VENV := .venv
+BIN := $(VENV)/bin
+export DBT_PROFILES_DIR := .
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Small matrices and two worker processes: threads inside BLAS only get in each other's way.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+
+SIZE ?= small
+SEED ?= 20210701
+RETURNS ?=
+
+.PHONY: help
+help: ## list the verbs
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: ## make .venv from the locked packages (done by every other verb when needed)
+	@tools/setup.sh
+
+.PHONY: evaluate
+evaluate: setup ## synthetic national extracts -> warehouse -> matching -> effect -> outputs/report/index.html (SIZE=small|national, SEED=n)
+	@$(BIN)/sfpc evaluate --size $(SIZE) --seed $(SEED)
+
+.PHONY: test
+test: setup ## every test: SQL style, Python style and types, dbt build and unit tests, pytest (closing line last)
+	@tools/checks.sh
+	@$(BIN)/python -m pytest -q
+
+.PHONY: test-long
+test-long: setup ## nightly-size checks: recovery over seeds, national-size extracts, larger simulations
+	@$(BIN)/python -m pytest -q -m long
+
+.PHONY: extracts
+extracts: setup ## write the synthetic national extracts only (data/extracts)
+	@$(BIN)/sfpc synthesise --size $(SIZE) --seed $(SEED)
+
+.PHONY: build
+build: setup ## land data/extracts, run dbt build and publish the marts (data/marts.duckdb, data/marts/*.parquet)
+	@$(BIN)/sfpc land
+	@$(BIN)/sfpc build
+
+.PHONY: returns
+returns: setup ## land statutory returns (CIN census XML, SSDA903 CSV) of RETURNS=DIR; without it, of synthetic returns
+	@$(BIN)/sfpc returns $(if $(RETURNS),"$(RETURNS)")
+
+.PHONY: recovery
+recovery: setup ## 50 seeds of a reduced set: does the estimate recover the planted effect?
+	@$(BIN)/sfpc recovery
+
+.PHONY: bench
+bench: setup ## speed, as ratios measured in one run (never part of the tests)
+	@$(BIN)/sfpc bench
+
+.PHONY: lint
+lint: setup ## SQL style, Python style and types only
+	@tools/checks.sh
+
+.PHONY: clean
+clean: ## remove data, outputs and build folders (keeps .venv)
+	@rm -rf data outputs target logs

@@ -1,0 +1,38 @@
+{#- Text as the sector writes it: blanks are nothing, codes are upper case. -#}
+{% macro tidy_code(column) -%}
+  nullif(upper(trim({{ column }})), '')
+{%- endmacro %}
+
+{#- A child code as text: surrounding blanks and the '.0' of a spreadsheet removed, upper case (trap 6). -#}
+{% macro tidy_child_code(column) -%}
+  nullif(upper(trim(replace(trim({{ column }}) || '|', '.0|', '|'), '| ')), '')
+{%- endmacro %}
+
+{#- Yes and no in the spellings that returns use; anything else is unknown. -#}
+{% macro tidy_flag(column) -%}
+  case
+    when lower(trim({{ column }})) in ('1', 'true', 'y', 'yes') then true
+    when lower(trim({{ column }})) in ('0', 'false', 'n', 'no') then false
+  end
+{%- endmacro %}
+
+{% macro surrogate_key(columns) -%}
+  md5(
+    {%- for column in columns %}
+    coalesce(cast({{ column }} as {{ dbt.type_string() }}), '~'){{ " || '|' || " if not loop.last }}
+    {%- endfor %}
+  )
+{%- endmacro %}
+
+{#- 64 bits on every engine. -#}
+{% macro type_double() -%}
+  {{ return(adapter.dispatch('type_double', 'sfpc')()) }}
+{%- endmacro %}
+
+{% macro default__type_double() -%}
+  double
+{%- endmacro %}
+
+{% macro postgres__type_double() -%}
+  double precision
+{%- endmacro %}

@@ -1,0 +1,22 @@
+{#- Completed years within the programme's ages; a child whose age is not known is not of age (FV.SAMPLE.1). -#}
+{% macro is_of_age(age_months, programmes) -%}
+  coalesce(
+    {{ age_months }} >= {{ programmes }}.minimum_age_years * 12
+    and {{ age_months }} < ({{ programmes }}.maximum_age_years + 1) * 12,
+    false
+  )
+{%- endmacro %}
+
+{#- Which referrals count: all, those with further action, or episodes of need only (FV.SAMPLE.6). -#}
+{% macro is_on_referral_basis(referrals, programmes) -%}
+  case {{ programmes }}.referral_basis
+    when 'without_nfa' then not {{ referrals }}.is_nfa
+    when 'episodes_of_need' then {{ referrals }}.is_episode_of_need
+    else true
+  end
+{%- endmacro %}
+
+{#- The coarsened covariates of exact matching, in the order of the protocol (FV.CEM.2 to FV.CEM.8). -#}
+{% macro cem_covariates() -%}
+  {{ return(['gender_group', 'age_band', 'ethnic_group', 'is_disabled', 'fsm_group', 'is_uasc', 'has_previous_cpp']) }}
+{%- endmacro %}

@@ -1,0 +1,84 @@
+{{ config(materialized='table') }}
+
+with observations as (
+    select * from {{ ref('int_children__observations') }}
+),
+
+latest_births as (
+    select
+        la_code,
+        la_child_id,
+        max(case when birth_month_number is not null and not is_expected_birth then return_year end) as real_year,
+        max(case when birth_month_number is not null then return_year end) as any_year
+    from observations
+    group by la_code, la_child_id
+),
+
+-- A real birth month is worth more than an expected one, a later return more than an earlier one (A.5).
+births as (
+    select
+        observations.la_code,
+        observations.la_child_id,
+        min(observations.la_id) as la_id,
+        max(observations.area_code_count) as area_code_count,
+        coalesce(
+            min(case
+                when observations.return_year = latest_births.real_year and not observations.is_expected_birth
+                    then observations.birth_month_number
+            end),
+            min(case when observations.return_year = latest_births.any_year then observations.birth_month_number end)
+        ) as birth_month_number
+    from observations
+    inner join latest_births
+        on observations.la_code = latest_births.la_code and observations.la_child_id = latest_births.la_child_id
+    group by observations.la_code, observations.la_child_id
+),
+
+-- Codes are reused by other LAs for other children: within a reorganised area the birth month tells them apart.
+keyed as (
+    select
+        la_code,
+        la_child_id,
+        la_id,
+        birth_month_number,
+        case
+            when area_code_count > 1
+                then la_id || '|' || la_child_id || '|' || coalesce(cast(birth_month_number as {{ dbt.type_string() }}), '')
+            else la_id || '|' || la_child_id
+        end as la_child_key
+    from births
+),
+
+first_links as (
+    select
+        keyed.la_child_key,
+        min(observations.return_year) as return_year
+    from keyed
+    inner join observations
+        on keyed.la_code = observations.la_code and keyed.la_child_id = observations.la_child_id
+    where observations.pupil_id is not null
+    group by keyed.la_child_key
+),
+
+links as (
+    select
+        keyed.la_child_key,
+        min(observations.pupil_id) as pupil_id
+    from keyed
+    inner join observations
+        on keyed.la_code = observations.la_code and keyed.la_child_id = observations.la_child_id
+    inner join first_links
+        on keyed.la_child_key = first_links.la_child_key and observations.return_year = first_links.return_year
+    where observations.pupil_id is not null
+    group by keyed.la_child_key
+)
+
+select
+    keyed.la_code,
+    keyed.la_child_id,
+    keyed.la_id,
+    keyed.birth_month_number,
+    links.pupil_id,
+    md5(coalesce('pupil|' || links.pupil_id, 'la|' || keyed.la_child_key)) as child_id
+from keyed
+left join links on keyed.la_child_key = links.la_child_key

@@ -1,0 +1,54 @@
+{{ config(materialized='table') }}
+
+with cin as (
+    select
+        'CIN' as source_kind,
+        return_year,
+        la_code,
+        la_child_id,
+        pupil_id,
+        birth_year,
+        birth_month,
+        is_expected_birth,
+        is_unborn,
+        gender_code,
+        ethnicity_code,
+        is_disabled,
+        false as is_uasc
+    from {{ ref('stg_cin__children') }}
+),
+
+cla as (
+    select
+        'SSDA903' as source_kind,
+        return_year,
+        la_code,
+        la_child_id,
+        pupil_id,
+        birth_year,
+        birth_month,
+        false as is_expected_birth,
+        false as is_unborn,
+        gender_code,
+        ethnicity_code,
+        false as is_disabled,
+        is_uasc
+    from {{ ref('stg_cla__children') }}
+),
+
+united as (
+    select * from cin
+    union all
+    select * from cla
+)
+
+select
+    united.*,
+    areas.la_id,
+    areas.area_code_count,
+    case
+        when united.birth_year between 1900 and 2100 and united.birth_month between 1 and 12
+            then united.birth_year * 12 + united.birth_month - 1
+    end as birth_month_number
+from united
+inner join {{ ref('int_programmes__continuing_areas') }} as areas on united.la_code = areas.la_code

@@ -1,0 +1,42 @@
+{{ config(materialized='table') }}
+
+-- One list of everyone whose outcomes are asked for, and from which day: the trial's children and the entrants to
+-- the LA trends before it.
+with anchors as (
+    select
+        'trial' as cohort,
+        programme_id,
+        child_id,
+        la_id,
+        index_referral_date as anchor_date
+    from {{ ref('int_cohort__index_referrals') }}
+    union all
+    select
+        'trend' as cohort,
+        programme_id,
+        child_id,
+        la_id,
+        referral_date as anchor_date
+    from {{ ref('int_cohort__trend_referrals') }}
+),
+
+in_care as (
+    select distinct
+        anchors.child_id,
+        anchors.anchor_date
+    from anchors
+    inner join {{ ref('int_spells__care_periods') }} as periods
+        on
+            anchors.child_id = periods.child_id
+            and anchors.anchor_date > periods.care_start_date
+            and (periods.care_end_date is null or anchors.anchor_date < periods.care_end_date)
+)
+
+select
+    md5(anchors.cohort || '|' || anchors.programme_id || '|' || anchors.child_id || '|' || anchors.la_id || '|'
+    || cast(anchors.anchor_date as {{ dbt.type_string() }})) as anchor_id,
+    anchors.*,
+    in_care.child_id is not null as is_looked_after_at_anchor
+from anchors
+left join in_care
+    on anchors.child_id = in_care.child_id and anchors.anchor_date = in_care.anchor_date

@@ -1,0 +1,46 @@
+{{ config(materialized='table') }}
+
+with unborn_flags as (
+    select distinct
+        identities.child_id,
+        observations.return_year
+    from {{ ref('int_children__observations') }} as observations
+    inner join {{ ref('int_children__identities') }} as identities
+        on observations.la_code = identities.la_code and observations.la_child_id = identities.la_child_id
+    where observations.is_unborn
+),
+
+dated as (
+    select
+        referrals.referral_id,
+        children.birth_month_number,
+        cast(
+            extract(year from referrals.referral_date) * 12 + extract(month from referrals.referral_date) - 1
+            as integer
+        ) as referral_month_number,
+        unborn_flags.child_id is not null as is_reported_unborn
+    from {{ ref('int_spells__referrals') }} as referrals
+    inner join {{ ref('int_children__characteristics') }} as children on referrals.child_id = children.child_id
+    left join unborn_flags
+        on
+            referrals.child_id = unborn_flags.child_id
+            and {{ return_year('referrals.referral_date') }} = unborn_flags.return_year
+),
+
+judged as (
+    select
+        referral_id,
+        referral_month_number - birth_month_number as months_since_birth,
+        coalesce(
+            birth_month_number > referral_month_number,
+            is_reported_unborn
+        ) as is_unborn_at_referral
+    from dated
+)
+
+-- Calendar months from the month of birth to the month of the referral; the unborn are 0 (FV.SAMPLE.1).
+select
+    referral_id,
+    is_unborn_at_referral,
+    case when is_unborn_at_referral then 0 else months_since_birth end as age_at_referral_months
+from judged

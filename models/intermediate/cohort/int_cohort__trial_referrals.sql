@@ -1,0 +1,42 @@
+{{ config(materialized='table') }}
+
+with in_trial as (
+    select
+        programmes.programme_id,
+        referrals.referral_id,
+        referrals.child_id,
+        referrals.la_id,
+        referrals.referral_date,
+        referrals.closure_date,
+        referrals.is_nfa,
+        referrals.primary_need,
+        ages.is_unborn_at_referral,
+        ages.age_at_referral_months,
+        {{ is_of_age('ages.age_at_referral_months', 'programmes') }} as is_of_age,
+        {{ is_on_referral_basis('referrals', 'programmes') }} as is_on_basis
+    from {{ ref('programmes') }} as programmes
+    inner join {{ ref('int_programmes__trial_periods') }} as periods
+        on programmes.programme_id = periods.programme_id
+    inner join {{ ref('int_spells__referrals') }} as referrals
+        on
+            referrals.referral_date >= periods.trial_start_date
+            and referrals.referral_date <= periods.trial_end_date
+    inner join {{ ref('int_cohort__referral_ages') }} as ages on referrals.referral_id = ages.referral_id
+)
+
+-- Children occur once. On one day in two LAs: further action, then open longest, then a hash that cannot know
+-- which LA is treated.
+select
+    *,
+    case when is_of_age and is_on_basis then
+        row_number() over (
+            partition by programme_id, child_id, is_of_age, is_on_basis
+            order by
+                referral_date,
+                case when is_nfa then 1 else 0 end,
+                case when closure_date is null and not is_nfa then 0 else 1 end,
+                closure_date desc nulls last,
+                md5(la_id || '|' || child_id)
+        )
+    end as entry_number
+from in_trial

@@ -1,0 +1,86 @@
+{{ config(materialized='table') }}
+
+with entries as (
+    select
+        entries.*,
+        {{ school_year('entries.index_referral_date') }} as referral_school_year
+    from {{ ref('int_cohort__index_referrals') }} as entries
+),
+
+pupils as (
+    select distinct
+        child_id,
+        pupil_id
+    from {{ ref('int_children__identities') }}
+    where pupil_id is not null
+),
+
+-- Ever eligible in a spring census up to the school year of the referral, or pupil premium in the three years in
+-- which every infant eats free; no census by then is a level of its own (FV.COV.1, FV.COV.2).
+meals as (
+    select
+        entries.index_referral_id,
+        bool_or(
+            censuses.is_fsm_eligible
+            or censuses.is_ever_fsm_6
+            or censuses.is_ever_fsm_all
+            or (censuses.nc_year_code in ('R', '0', '1', '2') and censuses.is_ever_fsm_6_pupil_premium)
+        ) as is_fsm,
+        bool_or(
+            censuses.is_ever_fsm_6
+            or (censuses.nc_year_code in ('R', '0', '1', '2') and censuses.is_ever_fsm_6_pupil_premium)
+        ) as is_fsm_last_six_years
+    from entries
+    inner join pupils on entries.child_id = pupils.child_id
+    inner join {{ ref('stg_npd__pupils') }} as censuses
+        on pupils.pupil_id = censuses.pupil_id and censuses.census_year <= entries.referral_school_year
+    group by entries.index_referral_id
+),
+
+plans as (
+    select
+        entries.index_referral_id,
+        entries.index_referral_date,
+        plans.cpp_start_date,
+        plans.reported_previous_count,
+        plans.cpp_start_date < entries.index_referral_date
+        and plans.referral_date <> entries.index_referral_date as is_earlier,
+        row_number() over (
+            partition by entries.index_referral_id, plans.cpp_start_date >= entries.index_referral_date
+            order by plans.cpp_start_date, plans.la_id
+        ) as plan_order
+    from entries
+    inner join {{ ref('int_spells__child_protection_plans') }} as plans on entries.child_id = plans.child_id
+),
+
+-- Plans seen before the referral, or what the earliest plan on or after it says of the past, if that is more.
+previous_plans as (
+    select
+        index_referral_id,
+        sum(case when is_earlier then 1 else 0 end) as seen_count,
+        max(case
+            when cpp_start_date >= index_referral_date and plan_order = 1 then reported_previous_count
+        end) as reported_count
+    from plans
+    group by index_referral_id
+)
+
+select
+    entries.index_referral_id,
+    entries.programme_id,
+    entries.child_id,
+    case when entries.is_unborn_at_referral then 0 else children.gender end as gender,
+    children.ethnicity_code,
+    children.ethnic_group,
+    children.is_disabled,
+    meals.is_fsm,
+    meals.is_fsm_last_six_years,
+    children.is_uasc,
+    cast(greatest(
+        coalesce(previous_plans.seen_count, 0), coalesce(previous_plans.reported_count, 0)
+    ) as integer) as previous_cpp_count,
+    entries.primary_need
+from entries
+inner join {{ ref('int_children__characteristics') }} as children on entries.child_id = children.child_id
+left join meals on entries.index_referral_id = meals.index_referral_id
+left join previous_plans on entries.index_referral_id = previous_plans.index_referral_id

@@ -1,0 +1,56 @@
+with areas as (
+    select distinct la_id from {{ ref('int_programmes__continuing_areas') }}
+),
+
+codes as (
+    select * from {{ ref('int_programmes__continuing_areas') }}
+),
+
+programmes as (
+    select * from {{ ref('programmes') }}
+),
+
+roles as (
+    select
+        listed.programme_id,
+        codes.la_id,
+        min(listed.role) as role,
+        min(listed.go_live_date) as go_live_date
+    from {{ ref('programme_local_authorities') }} as listed
+    inner join codes on listed.la_code = codes.la_code
+    group by listed.programme_id, codes.la_id
+),
+
+exclusions as (
+    select
+        listed.programme_id,
+        codes.la_id,
+        min(listed.reason) as reason
+    from {{ ref('matching_exclusions') }} as listed
+    inner join codes on listed.la_code = codes.la_code
+    where listed.is_default
+    group by listed.programme_id, codes.la_id
+)
+
+-- The trailblazer and the developer use the programme, so they are neither treated nor candidates (FV.PROG.2).
+select
+    programmes.programme_id,
+    areas.la_id,
+    coalesce(roles.role, 'comparison') as role,
+    case when roles.role = 'treatment' then roles.go_live_date end as go_live_date,
+    coalesce(roles.role = 'treatment', false) as is_treatment_la,
+    roles.role is null and exclusions.la_id is null as is_matching_candidate,
+    case
+        when roles.role is not null then 'uses the programme: ' || roles.role
+        else exclusions.reason
+    end as exclusion_reason,
+    case when roles.role = 'treatment' then
+        {{ add_months('roles.go_live_date', '-programmes.matching_start_months') }}
+    end as matching_start_date,
+    case when roles.role = 'treatment' then
+        {{ add_months('roles.go_live_date', '-programmes.matching_end_months') }}
+    end as matching_end_date
+from programmes
+cross join areas
+left join roles on programmes.programme_id = roles.programme_id and areas.la_id = roles.la_id
+left join exclusions on programmes.programme_id = exclusions.programme_id and areas.la_id = exclusions.la_id

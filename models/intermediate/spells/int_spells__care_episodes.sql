@@ -1,0 +1,54 @@
+{{ config(materialized='table') }}
+
+with reports as (
+    select
+        identities.la_id,
+        identities.child_id,
+        episodes.*,
+        row_number() over (
+            partition by identities.la_id, identities.child_id, episodes.episode_start_date
+            order by
+                episodes.return_year desc,
+                episodes.episode_end_date desc nulls last,
+                coalesce(episodes.reason_episode_ceased_code, ''),
+                episodes.la_code,
+                episodes.la_child_id,
+                episodes.source_row
+        ) as report_number
+    from {{ ref('stg_cla__episodes') }} as episodes
+    inner join {{ ref('int_children__identities') }} as identities
+        on episodes.la_code = identities.la_code and episodes.la_child_id = identities.la_child_id
+),
+
+last_returns as (
+    select
+        la_id,
+        max(return_year) as last_return_year
+    from reports
+    group by la_id
+)
+
+-- An open episode is repeated every year: the latest report has the end. last_reported_date is the day by which
+-- an episode without an end must be over, because the LA went on reporting and left it out (DECISIONS D7).
+select
+    reports.la_id,
+    reports.child_id,
+    reports.la_code,
+    reports.la_child_id,
+    reports.episode_start_date,
+    reports.reason_for_new_episode_code,
+    reports.legal_status_code,
+    reports.placement_code,
+    reports.episode_end_date,
+    reports.reason_episode_ceased_code,
+    reports.return_year as last_return_year,
+    case
+        when reports.return_year < last_returns.last_return_year
+            then {{ return_year_end('reports.return_year') }}
+    end as last_reported_date,
+    coalesce(statuses.is_respite, false) as is_respite
+from reports
+inner join last_returns on reports.la_id = last_returns.la_id
+left join {{ ref('legal_status_codes') }} as statuses
+    on reports.legal_status_code = statuses.legal_status_code
+where reports.report_number = 1

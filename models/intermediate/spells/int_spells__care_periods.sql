@@ -1,0 +1,94 @@
+{{ config(materialized='table') }}
+
+-- Short breaks are left out before episodes are chained: a respite stay neither starts nor bridges a period of
+-- care (B.4, FV.OUT.P).
+with episodes as (
+    select
+        episodes.*,
+        lag(episodes.episode_end_date) over child as previous_end_date,
+        lag(episodes.reason_episode_ceased_code) over child as previous_ceased_code,
+        lag(episodes.episode_start_date) over child as previous_start_date
+    from {{ ref('int_spells__care_episodes') }} as episodes
+    where not episodes.is_respite
+    window child as (partition by episodes.la_id, episodes.child_id order by episodes.episode_start_date)
+),
+
+-- B.3, in the order of the rule: the first episode starts a period; after an open episode only S does; after an
+-- X1 a gap does if S follows it (otherwise the gap is closed); after an end of care a gap or an S does.
+marked as (
+    select
+        *,
+        case
+            when previous_start_date is null then 1
+            when previous_end_date is null
+                then case when reason_for_new_episode_code = 'S' then 1 else 0 end
+            when previous_ceased_code = 'X1'
+                then case
+                    when episode_start_date > previous_end_date and reason_for_new_episode_code = 'S' then 1
+                    else 0
+                end
+            when episode_start_date > previous_end_date or reason_for_new_episode_code = 'S' then 1
+            else 0
+        end as is_new_period
+    from episodes
+),
+
+numbered as (
+    select
+        *,
+        sum(is_new_period) over (
+            partition by la_id, child_id
+            order by episode_start_date
+            rows between unbounded preceding and current row
+        ) as period_number
+    from marked
+),
+
+spans as (
+    select
+        la_id,
+        child_id,
+        period_number,
+        min(episode_start_date) as care_start_date,
+        max(episode_start_date) as last_episode_start_date,
+        count(*) as episode_count
+    from numbered
+    group by la_id, child_id, period_number
+),
+
+ends as (
+    select
+        spans.la_id,
+        spans.child_id,
+        spans.care_start_date,
+        spans.episode_count,
+        case when coalesce(numbered.reason_episode_ceased_code, '') <> 'X1' then numbered.episode_end_date end
+            as stated_end_date,
+        numbered.last_reported_date,
+        numbered.reason_episode_ceased_code,
+        lead(spans.care_start_date) over (
+            partition by spans.la_id, spans.child_id
+            order by spans.care_start_date
+        ) as next_care_start_date
+    from spans
+    inner join numbered
+        on
+            spans.la_id = numbered.la_id
+            and spans.child_id = numbered.child_id
+            and spans.last_episode_start_date = numbered.episode_start_date
+)
+
+-- Half-open: the child is looked after from the start date up to, not including, the end date.
+select
+    md5(la_id || '|' || child_id || '|' || cast(care_start_date as {{ dbt.type_string() }})) as care_period_id,
+    la_id,
+    child_id,
+    care_start_date,
+    least(
+        coalesce(stated_end_date, last_reported_date, next_care_start_date),
+        coalesce(next_care_start_date, stated_end_date, last_reported_date)
+    ) as care_end_date,
+    case when stated_end_date is not null then reason_episode_ceased_code end as reason_care_ceased_code,
+    stated_end_date is null and coalesce(last_reported_date, next_care_start_date) is not null as is_end_inferred,
+    episode_count
+from ends

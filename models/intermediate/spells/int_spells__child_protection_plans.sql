@@ -1,0 +1,39 @@
+{{ config(materialized='table') }}
+
+with reports as (
+    select
+        identities.la_id,
+        identities.child_id,
+        plans.*
+    from {{ ref('stg_cin__child_protection_plans') }} as plans
+    inner join {{ ref('int_children__identities') }} as identities
+        on plans.la_code = identities.la_code and plans.la_child_id = identities.la_child_id
+),
+
+end_years as (
+    select
+        la_id,
+        child_id,
+        cpp_start_date,
+        max(case when cpp_end_date is not null then return_year end) as end_year,
+        min(return_year) as first_return_year
+    from reports
+    group by la_id, child_id, cpp_start_date
+)
+
+-- Ended plans are not repeated in later returns: plans of all years are united (trap 2).
+select
+    reports.la_id,
+    reports.child_id,
+    reports.cpp_start_date,
+    min(reports.referral_date) as referral_date,
+    max(case when reports.return_year = end_years.end_year then reports.cpp_end_date end) as cpp_end_date,
+    max(case when reports.return_year = end_years.first_return_year then reports.cpp_previous_count end)
+        as reported_previous_count
+from reports
+inner join end_years
+    on
+        reports.la_id = end_years.la_id
+        and reports.child_id = end_years.child_id
+        and reports.cpp_start_date = end_years.cpp_start_date
+group by reports.la_id, reports.child_id, reports.cpp_start_date

@@ -1,0 +1,10 @@
+select
+    care_period_id,
+    child_id,
+    la_id,
+    care_start_date,
+    care_end_date,
+    reason_care_ceased_code,
+    is_end_inferred,
+    cast(episode_count as integer) as episode_count
+from {{ ref('int_spells__care_periods') }}

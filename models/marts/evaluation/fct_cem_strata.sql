@@ -1,0 +1,54 @@
+with children as (
+    select
+        outcomes.outcome_id,
+        entries.programme_id,
+        entries.child_id,
+        entries.la_id,
+        entries.is_treatment_la,
+        entries.index_referral_date,
+        {{ financial_year_label(return_year('entries.index_referral_date')) }} as financial_year,
+        case when covariates.gender = 4 then 0 else covariates.gender end as gender_group,
+        case
+            when entries.age_at_referral_months < 4 * 12 then '0-3'
+            when entries.age_at_referral_months < 13 * 12 then '4-12'
+            else '13+'
+        end as age_band,
+        covariates.ethnic_group,
+        covariates.is_disabled,
+        case
+            when covariates.is_fsm_last_six_years then 'eligible'
+            when not covariates.is_fsm_last_six_years then 'not eligible'
+            else 'not observed'
+        end as fsm_group,
+        covariates.is_uasc,
+        covariates.previous_cpp_count > 0 as has_previous_cpp
+    from {{ ref('int_cohort__index_referrals') }} as entries
+    inner join {{ ref('int_covariates__child') }} as covariates
+        on entries.index_referral_id = covariates.index_referral_id
+    inner join {{ ref('int_outcomes__all') }} as outcomes
+        on
+            entries.programme_id = outcomes.programme_id
+            and entries.child_id = outcomes.child_id
+            and outcomes.cohort = 'trial'
+    where outcomes.is_in_sample and outcomes.is_fully_observed
+)
+
+-- The period (before or after go-live) depends on the pair of LAs, so it joins the key where pairs are known.
+select
+    programme_id,
+    outcome_id,
+    child_id,
+    la_id,
+    is_treatment_la,
+    index_referral_date,
+    financial_year,
+    {{ surrogate_key(cem_covariates()) }} as covariate_stratum_id,
+    {{ surrogate_key(cem_covariates() + ['financial_year']) }} as year_stratum_id,
+    cast(gender_group as integer) as gender_group,
+    age_band,
+    ethnic_group,
+    is_disabled,
+    fsm_group,
+    is_uasc,
+    has_previous_cpp
+from children

@@ -1,0 +1,27 @@
+with pupils as (
+    {{ governed_source('npd', 'npd_pupils', key='pupil') }}
+),
+
+tidied as (
+    select
+        census_year,
+        {{ tidy_code('pupil_id') }} as pupil_id,
+        {{ tidy_code('nc_year') }} as nc_year_code,
+        {{ tidy_flag('fsm_eligible') }} as is_fsm_eligible,
+        {{ tidy_flag('ever_fsm_6') }} as is_ever_fsm_6,
+        {{ tidy_flag('ever_fsm_6_p') }} as is_ever_fsm_6_pupil_premium,
+        {{ tidy_flag('ever_fsm_all') }} as is_ever_fsm_all
+    from pupils
+)
+
+-- A pupil on two rolls is one pupil: any indication counts (FV.COV.2).
+select
+    census_year,
+    pupil_id,
+    min(nc_year_code) as nc_year_code,
+    coalesce(bool_or(is_fsm_eligible), false) as is_fsm_eligible,
+    coalesce(bool_or(is_ever_fsm_6), false) as is_ever_fsm_6,
+    coalesce(bool_or(is_ever_fsm_6_pupil_premium), false) as is_ever_fsm_6_pupil_premium,
+    coalesce(bool_or(is_ever_fsm_all), false) as is_ever_fsm_all
+from tidied
+group by census_year, pupil_id

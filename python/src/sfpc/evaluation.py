@@ -1,0 +1,628 @@
+"""The evaluation on the marts: matching of LAs, matching of children, effects, results files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import duckdb
+import numpy as np
+import pandas as pd
+import scipy
+
+import sfpc
+from sfpc.errors import SfpcError
+from sfpc.estimation.cluster import CR1_T, Estimate, infer
+from sfpc.estimation.design import (
+    CELL_COUNT,
+    MISSING_COVARIATE_LIMIT,
+    Terms,
+    build_design,
+    compress,
+)
+from sfpc.estimation.linear import fit_linear
+from sfpc.estimation.logit import drop_separated_levels, fit_logit
+from sfpc.marts import (
+    SCHEMA,
+    EvaluationSettings,
+    fingerprints,
+    open_marts,
+    read_mart,
+    read_settings,
+)
+from sfpc.matching.trends import excluded_treatment_las, rank_candidates
+from sfpc.progress import say, step
+from sfpc.results import RESULT_TABLES, as_result_table, write_json, write_result_table
+from sfpc.strata import DECLARED_BINS, ChildMatching, match_children
+
+PERCENTAGE_POINTS = "percentage points"
+ODDS_RATIO = "odds ratio"
+DAYS = "days"
+
+# Fewer treated LAs than this and no clustered error is trustworthy (FV.EST.3; methods, finding 8).
+MINIMUM_TREATED_CLUSTERS = 4
+
+# The right-hand side of FV.EST.1 with the covariates of FV.COV.1 and FV.COV.3. Age is linear in
+# completed years, the protocol's one term "age at referral": the strata balance its bands already,
+# and eighteen indicators more would cost cells, not bias; children unborn at referral stand at age
+# 0 but are referred for other reasons, hence an indicator. The number of previous child protection
+# plans enters as the count that FV.COV.1 names, without a cap that the protocol does not have.
+TERMS = Terms(
+    treatment="is_treated",
+    cluster="la_id",
+    periods=("financial_year",),
+    categorical=(
+        "gender",
+        "ethnicity",
+        "is_unborn_at_referral",
+        "is_disabled",
+        "is_fsm",
+        "is_uasc",
+        "primary_need",
+    ),
+    linear=(
+        "age_years",
+        "previous_cpp_count",
+        "la_fsm_pct",
+        "la_white_british_pct",
+        "has_other_innovation_programme",
+    ),
+)
+_DERIVED = {"age_years": "greatest(age_at_referral_months, 0) // 12"}
+
+_WEIGHT_COLUMNS = {
+    "cem_protocol": "coalesce(weights.weight_protocol, 0)",
+    "cem_ikp": "coalesce(weights.weight_ikp, 0)",
+    "none": "1",
+}
+_CODE = ("marts.py", "strata.py", "results.py", "evaluation.py", "matching", "estimation")
+
+
+@dataclass(frozen=True)
+class EvaluationResults:
+    """Everything the evaluation found; each table is also a file of the same name.
+
+    The columns are those of `sfpc.results.RESULT_TABLES`; `run_record` is run.json.
+    """
+
+    run_id: str
+    results_dir: Path
+    effects: pd.DataFrame
+    la_ranking: pd.DataFrame
+    matched_pairs: pd.DataFrame
+    matched_trends: pd.DataFrame
+    cem_shares: pd.DataFrame
+    cem_imbalance: pd.DataFrame
+    cem_balance: pd.DataFrame
+    run_record: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A row of `dim_specifications`, or the companion that FV.EST.4 asks for."""
+
+    specification_id: str
+    outcome_id: str
+    clause: str
+    model: str
+    weights: str
+    is_primary: bool
+    label: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row of `dim_outcomes`."""
+
+    outcome_id: str
+    outcome_column: str
+    outcome_kind: str
+
+    @property
+    def scale(self) -> str:
+        """Unit of a difference in this outcome."""
+        return DAYS if self.outcome_kind == "days" else PERCENTAGE_POINTS
+
+    @property
+    def factor(self) -> float:
+        """From the stored unit to `scale`: 0/1 to per cent, else 1."""
+        return 100.0 if self.outcome_kind == "binary" else 1.0
+
+
+@dataclass
+class _Clock:
+    """Seconds per step, for run.json."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        started = time.monotonic()
+        with step(title):
+            yield
+        self.seconds[title] = round(time.monotonic() - started, 2)
+
+
+def run(marts_db: Path, results_dir: Path, programme_id: str | None = None) -> EvaluationResults:
+    """Evaluate every programme in the marts (or one) and write the results files.
+
+    Parameters
+    ----------
+    marts_db: the published DuckDB file; opened read-only.
+    results_dir: receives <table>.parquet and <table>.csv of `RESULT_TABLES`, and run.json.
+    programme_id: the only programme to evaluate; all without it.
+
+    Returns
+    -------
+    `EvaluationResults`. `run_id` depends only on the content of the marts, the code, the settings
+    and `programme_id`, so equal inputs give equal run ids.
+    """
+    clock = _Clock()
+    with open_marts(marts_db) as connection:
+        settings = read_settings(connection)
+        marts = fingerprints(connection)
+        code = _code_fingerprint()
+        run_id = _run_id(marts, code, settings, programme_id)
+        roles = read_mart(connection, "dim_programme_local_authorities")
+        programmes = _programmes(roles, programme_id)
+        roles = roles[roles["programme_id"].isin(programmes)]
+        outcomes = _outcomes(connection)
+
+        with clock.step("Matching local authorities"):
+            trends = read_mart(connection, "fct_la_quarter_outcomes")
+            trends = trends[
+                trends["programme_id"].isin(programmes)
+                & trends["outcome_id"].isin([outcome.outcome_id for outcome in outcomes])
+            ]
+            ranking = rank_candidates(trends, roles, settings)
+            excluded = excluded_treatment_las(ranking, trends, roles, settings)
+            pairs = _matched_pairs(ranking, excluded)
+            matched_trends = _matched_trends(trends, roles, ranking)
+        sets = _sets(ranking, roles)
+        with clock.step("Matching children"):
+            matching = match_children(connection, sets, settings.cem_year_fallback_share)
+        with clock.step("Estimating effects"):
+            effects = _effects(connection, programmes, outcomes, excluded, roles, settings)
+
+    tables = {
+        "effects": effects,
+        "la_ranking": ranking,
+        "matched_pairs": pairs,
+        "matched_trends": matched_trends,
+        **_matching_tables(matching),
+    }
+    tables = {name: as_result_table(name, table, run_id) for name, table in tables.items()}
+    with clock.step("Writing results"):
+        for name in RESULT_TABLES:
+            write_result_table(name, tables[name], results_dir)
+    record = _run_record(run_id, marts_db, marts, code, settings, programmes, clock)
+    write_json("run", record, results_dir)
+    say(f"Results {run_id}: {len(tables['effects'])} effects in {results_dir}")
+    return EvaluationResults(run_id=run_id, results_dir=results_dir, run_record=record, **cast(Any, tables))
+
+
+def _programmes(roles: pd.DataFrame, programme_id: str | None) -> list[str]:
+    held = sorted(roles["programme_id"].unique())
+    if programme_id is None:
+        return held
+    if programme_id not in held:
+        raise SfpcError(f"no programme '{programme_id}' in the marts; they hold {', '.join(held)}")
+    return [programme_id]
+
+
+def _outcomes(connection: duckdb.DuckDBPyConnection) -> list[Outcome]:
+    """Return the implemented outcomes, having checked that the child mart has their columns."""
+    rows = connection.execute(
+        f"select outcome_id, outcome_column, outcome_kind from {SCHEMA}.dim_outcomes"
+        " where status = 'implemented' order by outcome_id"
+    ).fetchall()
+    columns = {
+        name
+        for (name,) in connection.execute(
+            "select column_name from information_schema.columns where table_catalog = 'published'"
+            " and table_schema = 'marts' and table_name = 'fct_child_outcomes'"
+        ).fetchall()
+    }
+    outcomes = [Outcome(*row) for row in rows]
+    for outcome in outcomes:
+        needed = [outcome.outcome_column, *_sample_flags(outcome)]
+        missing = [column for column in needed if column not in columns]
+        if missing:
+            raise SfpcError(
+                f"dim_outcomes: '{outcome.outcome_id}' is implemented, but fct_child_outcomes has"
+                f" no column {', '.join(missing)}"
+            )
+    return outcomes
+
+
+def _sample_flags(outcome: Outcome) -> tuple[str, str]:
+    return f"is_in_sample__{outcome.outcome_id}", f"is_fully_observed__{outcome.outcome_id}"
+
+
+def _matched_pairs(ranking: pd.DataFrame, excluded: pd.DataFrame) -> pd.DataFrame:
+    """Accepted pairs, and treatment LAs excluded for an outcome, with the reason."""
+    accepted = ranking[ranking["is_accepted"].astype(bool)].assign(status="accepted")
+    left_out = excluded.assign(
+        status="excluded",
+        candidate_la_id=None,
+        rank=pd.Series([pd.NA] * len(excluded), index=excluded.index, dtype="Int64"),
+        distance=np.nan,
+        noise_ratio=np.nan,
+    )
+    columns = [name for name in RESULT_TABLES["matched_pairs"] if name != "run_id"]
+    rows = [*accepted[columns].to_dict("records"), *left_out[columns].to_dict("records")]
+    frame = pd.DataFrame(rows, columns=columns)
+    frame["rank"] = frame["rank"].astype("Int64")
+    return frame.sort_values(["programme_id", "outcome_id", "treatment_la_id", "rank"], ignore_index=True)
+
+
+def _members(ranking: pd.DataFrame) -> pd.DataFrame:
+    """One row per set (programme, outcome, treatment LA) and member LA, itself included."""
+    keys = ["programme_id", "outcome_id", "treatment_la_id"]
+    accepted = ranking[ranking["is_accepted"].astype(bool)]
+    own = accepted[keys].drop_duplicates()
+    own = own.assign(la_id=own["treatment_la_id"], is_treatment_arm=True)
+    comparators = accepted[[*keys, "candidate_la_id"]].rename(columns={"candidate_la_id": "la_id"})
+    comparators = comparators.assign(is_treatment_arm=False)
+    return pd.concat([own, comparators], ignore_index=True)
+
+
+def _matched_trends(trends: pd.DataFrame, roles: pd.DataFrame, ranking: pd.DataFrame) -> pd.DataFrame:
+    """Quarters of every treatment LA and of its accepted comparators, within its window."""
+    keys = ["programme_id", "outcome_id", "treatment_la_id"]
+    treatment = roles.loc[roles["role"] == "treatment", ["programme_id", "la_id"]]
+    own = trends.merge(treatment, on=["programme_id", "la_id"])
+    own = own.assign(treatment_la_id=own["la_id"], arm="treatment")
+    members = _members(ranking)
+    comparators = members[~members["is_treatment_arm"].astype(bool)].merge(
+        trends, on=["programme_id", "outcome_id", "la_id"]
+    )
+    comparators = comparators.merge(
+        own[[*keys, "quarter_start_date"]], on=[*keys, "quarter_start_date"]
+    ).assign(arm="comparison")
+    columns = [name for name in RESULT_TABLES["matched_trends"] if name != "run_id"]
+    frame = pd.concat([own[columns], comparators[columns]], ignore_index=True)
+    return frame.sort_values(
+        [*keys, "arm", "la_id", "quarter_start_date"],
+        ascending=[True, True, True, False, True, True],
+        ignore_index=True,
+    )
+
+
+def _sets(ranking: pd.DataFrame, roles: pd.DataFrame) -> pd.DataFrame:
+    """Members of each set with the go-live date of its treatment LA."""
+    go_live = roles.loc[roles["role"] == "treatment", ["programme_id", "la_id", "go_live_date"]]
+    go_live = go_live.rename(columns={"la_id": "treatment_la_id"})
+    sets = _members(ranking).merge(go_live, on=["programme_id", "treatment_la_id"], how="left")
+    undated = sorted(sets.loc[sets["go_live_date"].isna(), "treatment_la_id"].unique())
+    if undated:
+        raise SfpcError(
+            f"dim_programme_local_authorities: no go_live_date for the treatment LA {', '.join(undated)}"
+        )
+    return sets
+
+
+def _matching_tables(matching: ChildMatching) -> dict[str, pd.DataFrame]:
+    return {
+        "cem_shares": matching.shares,
+        "cem_imbalance": matching.imbalance,
+        "cem_balance": matching.balance,
+    }
+
+
+def _effects(
+    connection: duckdb.DuckDBPyConnection,
+    programmes: list[str],
+    outcomes: list[Outcome],
+    excluded: pd.DataFrame,
+    roles: pd.DataFrame,
+    settings: EvaluationSettings,
+) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    declared = _specifications(connection)
+    for programme_id in programmes:
+        treatment_count = int(
+            ((roles["programme_id"] == programme_id) & (roles["role"] == "treatment")).sum()
+        )
+        for outcome in outcomes:
+            specifications = [s for s in declared if s.outcome_id == outcome.outcome_id]
+            if not specifications:
+                continue
+            _build_sample(connection, programme_id, outcome)
+            baseline = _baseline_mean(connection, programme_id, outcome)
+            specifications, rule = _apply_model_rule(specifications, outcome, baseline, settings)
+            excluded_count = int(
+                (
+                    (excluded["programme_id"] == programme_id)
+                    & (excluded["outcome_id"] == outcome.outcome_id)
+                ).sum()
+            )
+            notes = [rule] if rule else []
+            if excluded_count:
+                notes.append(
+                    f"{excluded_count} of {treatment_count} treatment LAs excluded: no comparator accepted"
+                )
+            cells: dict[str, pd.DataFrame] = {}
+            for specification in specifications:
+                if specification.weights not in cells:
+                    cells[specification.weights] = compress(
+                        connection,
+                        "model_sample",
+                        TERMS,
+                        "outcome_value",
+                        f"weight_{specification.weights}",
+                    )
+                fitted = _fit(cells[specification.weights], specification, outcome, settings)
+                for effect in fitted:
+                    rows.append(
+                        {
+                            "programme_id": programme_id,
+                            "baseline_mean_pct": baseline,
+                            **effect,
+                            "note": "; ".join([*notes, *effect["note"]]) or None,
+                        }
+                    )
+    columns = [name for name in RESULT_TABLES["effects"] if name != "run_id"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _specifications(connection: duckdb.DuckDBPyConnection) -> list[Specification]:
+    rows = connection.execute(
+        "select specification_id, outcome_id, clause, model, weights, is_primary, label"
+        f" from {SCHEMA}.dim_specifications order by outcome_id, specification_id"
+    ).fetchall()
+    specifications = [Specification(*row) for row in rows]
+    for specification in specifications:
+        if specification.model not in ("linear", "logit"):
+            raise SfpcError(
+                f"dim_specifications: '{specification.specification_id}' has the model"
+                f" '{specification.model}'; known are linear and logit"
+            )
+        if specification.weights not in _WEIGHT_COLUMNS:
+            raise SfpcError(
+                f"dim_specifications: '{specification.specification_id}' has the weights"
+                f" '{specification.weights}'; known are {', '.join(_WEIGHT_COLUMNS)}"
+            )
+    return specifications
+
+
+def _build_sample(connection: duckdb.DuckDBPyConnection, programme_id: str, outcome: Outcome) -> None:
+    """Write the temporary table `model_sample`: a row per child in the LAs of the outcome's sets.
+
+    The weight columns are 0 for children without a match; `weight_none` is 1 for all.
+    """
+    in_sample, observed = _sample_flags(outcome)
+    names = (*TERMS.factors, *TERMS.linear, TERMS.treatment)
+    terms = ", ".join(f"{_DERIVED.get(name, 'children.' + name)} as {name}" for name in names)
+    weights = ", ".join(f"{sql} as weight_{name}" for name, sql in _WEIGHT_COLUMNS.items())
+    connection.execute(
+        f"""
+        create or replace temp table model_sample as
+        select {terms}, children.{outcome.outcome_column} as outcome_value, {weights}
+        from {SCHEMA}.fct_child_outcomes as children
+        left join (
+            select * from cem_child_weights where outcome_id = $outcome
+        ) as weights using (programme_id, child_id)
+        where
+            programme_id = $programme
+            and children.{in_sample}
+            and children.{observed}
+            and children.la_id in (
+                select la_id from cem_sets
+                where programme_id = $programme and outcome_id = $outcome
+            )
+        """,
+        {"programme": programme_id, "outcome": outcome.outcome_id},
+    )
+
+
+def _baseline_mean(connection: duckdb.DuckDBPyConnection, programme_id: str, outcome: Outcome) -> float:
+    """Mean outcome, in per cent, of the matched and weighted children referred before go-live.
+
+    Both arms, before the go-live of the set's treatment LA, protocol weights (FV.EST.4; methods
+    D11). NaN for days, and where there are no such children.
+    """
+    if outcome.outcome_kind == "days":
+        return float("nan")
+    row = connection.execute(
+        f"""
+        with outcomes as (
+            select child_id, cast({outcome.outcome_column} as double) as outcome_value
+            from {SCHEMA}.fct_child_outcomes
+            where programme_id = $programme
+        )
+        select
+            sum(weights.weight_protocol * outcomes.outcome_value) / sum(weights.weight_protocol)
+        from cem_weights as weights
+        inner join outcomes using (child_id)
+        where
+            weights.programme_id = $programme
+            and weights.outcome_id = $outcome
+            and weights.is_matched
+            and not weights.is_after_go_live
+            and outcomes.outcome_value is not null
+        """,
+        {"programme": programme_id, "outcome": outcome.outcome_id},
+    ).fetchone()
+    return float("nan") if row is None or row[0] is None else float(row[0]) * outcome.factor
+
+
+def _apply_model_rule(
+    declared: list[Specification], outcome: Outcome, baseline: float, settings: EvaluationSettings
+) -> tuple[list[Specification], str]:
+    """Let the baseline rate decide which model is primary, and put its companion beside it.
+
+    FV.EST.4: linear between the two rates, both included, else logit; FV.EST.6: days and absence
+    linear. The declared primary specification names the weights; a model that is not declared for
+    them is added.
+    """
+    flagged = next((s for s in declared if s.is_primary), None)
+    specifications = [replace(s, is_primary=False) for s in declared]
+    if flagged is None:
+        return specifications, ""
+    low, high = settings.logit_lower_rate_pct, settings.logit_upper_rate_pct
+    if outcome.outcome_kind != "binary":
+        model, rule = "linear", ""
+    elif not np.isfinite(baseline):
+        model, rule = flagged.model, "no matched child before go-live: the baseline rate is unknown"
+    elif low <= baseline <= high:
+        model, rule = "linear", f"baseline rate within {low:g} to {high:g} %: linear (FV.EST.4)"
+    else:
+        model, rule = "logit", f"baseline rate outside {low:g} to {high:g} %: logit (FV.EST.4)"
+    for needed in dict.fromkeys((model, "linear")):
+        if not any(s.weights == flagged.weights and s.model == needed for s in specifications):
+            specifications.append(
+                replace(
+                    flagged,
+                    specification_id=f"{flagged.specification_id}__{needed}",
+                    model=needed,
+                    is_primary=False,
+                    label=f"{flagged.label} ({needed})",
+                )
+            )
+    primary = next(s for s in specifications if s.weights == flagged.weights and s.model == model)
+    return [replace(s, is_primary=s is primary) for s in specifications], rule
+
+
+def _fit(
+    cells: pd.DataFrame,
+    specification: Specification,
+    outcome: Outcome,
+    settings: EvaluationSettings,
+) -> list[dict[str, Any]]:
+    """Fit one specification; one row of effects per scale. Never raises for want of data."""
+    notes: list[str] = []
+    is_logit = specification.model == "logit"
+    if is_logit and outcome.outcome_kind != "binary":
+        cells = cells.iloc[:0]
+        notes.append("a logit needs an outcome of 0 and 1")
+    is_separated = False
+    if is_logit and len(cells):
+        cells, levels, is_separated = drop_separated_levels(cells, TERMS)
+        # How many, not which and how large: a level without events can be a handful of children.
+        counts = pd.Series([level.split("=", 1)[0] for level in levels], dtype=object)
+        notes.extend(
+            f"{count} of the levels of {factor} left out: no or only events (separation)"
+            for factor, count in counts.value_counts(sort=False).items()
+        )
+    treated = cells[cells[TERMS.treatment] == 1.0]
+    treated_clusters = int(treated[TERMS.cluster].nunique())
+    clusters = int(cells[TERMS.cluster].nunique())
+    level = settings.significance_level
+    nan = float("nan")
+    undefined = infer(nan, nan, clusters, level)
+    scales = [outcome.scale, ODDS_RATIO] if is_logit else [outcome.scale]
+    estimates: dict[str, Estimate] = dict.fromkeys(scales, undefined)
+
+    if not len(cells):
+        notes.append("no children to analyse")
+    elif is_separated:
+        notes.append("no or only events in an arm of the treatment: no effect can be estimated")
+    else:
+        design = build_design(cells, TERMS)
+        notes.extend(design.notes)
+        if design.treatment_column is None:
+            notes.append("effect not identified: the treatment does not vary within LAs and years")
+        elif is_logit:
+            fit = fit_logit(design)
+            notes.extend(fit.notes)
+            estimates = {
+                outcome.scale: fit.average_marginal_effect(level).scaled(outcome.factor),
+                ODDS_RATIO: fit.log_odds_effect(level).exponentiated(),
+            }
+        else:
+            estimates = {outcome.scale: fit_linear(design).effect(level).scaled(outcome.factor)}
+    if treated_clusters < MINIMUM_TREATED_CLUSTERS:
+        notes.append(
+            f"only {treated_clusters} treated LAs: clustered errors are not reliable; permutation"
+            " inference only (FV.EST.3)"
+        )
+    return [
+        {
+            "outcome_id": outcome.outcome_id,
+            "specification_id": specification.specification_id,
+            "label": specification.label,
+            "clause": specification.clause,
+            "model": specification.model,
+            "scale": scale,
+            "estimate": estimate.estimate,
+            "standard_error": estimate.standard_error,
+            "ci_low": estimate.ci_low,
+            "ci_high": estimate.ci_high,
+            "p_value": estimate.p_value,
+            "inference_method": estimate.inference_method,
+            "degrees_of_freedom": estimate.degrees_of_freedom,
+            "children_count": int(cells[CELL_COUNT].sum()),
+            "treated_children_count": int(treated[CELL_COUNT].sum()),
+            "cluster_count": clusters,
+            "treated_cluster_count": treated_clusters,
+            "weights": specification.weights,
+            "is_primary": specification.is_primary and scale != ODDS_RATIO,
+            "note": notes,
+        }
+        for scale, estimate in estimates.items()
+    ]
+
+
+def _code_fingerprint() -> str:
+    """Hash of the source of everything that makes a number here."""
+    package = Path(sfpc.__file__).parent
+    digest = hashlib.sha256(sfpc.__version__.encode())
+    for name in _CODE:
+        place = package / name
+        for source in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(str(source.relative_to(package)).encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()
+
+
+def _run_id(
+    marts: Mapping[str, str], code: str, settings: EvaluationSettings, programme_id: str | None
+) -> str:
+    content = json.dumps(
+        {"marts": marts, "code": code, "settings": asdict(settings), "programme": programme_id},
+        sort_keys=True,
+        default=str,
+    )
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def _run_record(
+    run_id: str,
+    marts_db: Path,
+    marts: Mapping[str, str],
+    code: str,
+    settings: EvaluationSettings,
+    programmes: list[str],
+    clock: _Clock,
+) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "programmes": programmes,
+        "marts_file": marts_db.name,
+        "marts": dict(marts),
+        "code_sha256": code,
+        "versions": {
+            "sfpc": sfpc.__version__,
+            "python": platform.python_version(),
+            "duckdb": duckdb.__version__,
+            "numpy": np.__version__,
+            "pandas": pd.__version__,
+            "scipy": scipy.__version__,
+        },
+        "settings": asdict(settings),
+        "conventions": {
+            "inference": CR1_T,
+            "small_sample_factor": "G/(G-1) * (N-1)/(N-K), LA effects not counted in K",
+            "imbalance_bins": dict(DECLARED_BINS),
+            "missing_covariate_limit": MISSING_COVARIATE_LIMIT,
+            "minimum_treated_clusters": MINIMUM_TREATED_CLUSTERS,
+        },
+        "seconds": clock.seconds,
+    }

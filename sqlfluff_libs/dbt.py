@@ -1,0 +1,11 @@
+"""Stand-in for dbt's cross-database macros, for the linter only."""
+
+
+def type_string():
+    """Text type."""
+    return "varchar"
+
+
+def type_double():
+    """64-bit float type."""
+    return "double"

@@ -1,0 +1,425 @@
+"""Regression on cells: FV.EST.1 to .6; reference numbers B15, B16 and B27 where available."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+from sfpc.estimation import (
+    Terms,
+    build_design,
+    cluster_covariance,
+    compress,
+    drop_separated_levels,
+    fit_linear,
+    fit_logit,
+    independent_columns,
+    infer,
+)
+from sfpc.estimation.cluster import small_sample_factor
+from sfpc.estimation.design import CELL_COUNT, CELL_OUTCOME, CELL_WEIGHT
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / os.environ.get("SFPC_SHARED_DIR", "../shared") / "method-reference"
+
+TERMS = Terms(
+    treatment="treated",
+    cluster="la",
+    periods=("year",),
+    categorical=("need", "fsm"),
+    linear=("age", "la_pct"),
+)
+
+
+def rows_as_cells(rows: pd.DataFrame, outcome: str = "y", weight: str = "w") -> pd.DataFrame:
+    """Each child is its own cell: the fit on rows that compression must reproduce."""
+    return rows.assign(
+        **{CELL_COUNT: 1, CELL_WEIGHT: rows[weight], CELL_OUTCOME: rows[weight] * rows[outcome]}
+    )
+
+
+def simulated_children(seed: int = 1, size: int = 6000, las: int = 10) -> pd.DataFrame:
+    """Children of ten LAs, five going live one after another, with fractional weights."""
+    generator = np.random.default_rng(seed)
+    la = generator.integers(0, las, size)
+    year = generator.integers(0, 4, size)
+    treated = (la < las // 2) & (year >= 1 + la % 3)
+    frame = pd.DataFrame(
+        {
+            "la": np.char.add("LA", la.astype(str)),
+            "year": np.char.add("20", (20 + year).astype(str)),
+            "treated": treated.astype(float),
+            "need": generator.choice(["1", "2", "3", "4"], size, p=[0.4, 0.3, 0.2, 0.1]),
+            "fsm": generator.choice(["true", "false", "not observed"], size),
+            "age": generator.integers(0, 18, size).astype(float),
+            "la_pct": 15.0 + la + 0.3 * year * (1 + la % 4),
+            "w": np.where(la < las // 2, 1.0, generator.choice([0.5, 1.25, 2.0], size)),
+        }
+    )
+    index = -2.2 + 0.1 * la % 3 + 0.2 * year - 0.4 * treated - 0.05 * frame["age"]
+    index += 0.3 * (frame["need"] == "1")
+    frame["y"] = (generator.random(size) < 1 / (1 + np.exp(-index))).astype(float)
+    return frame
+
+
+def in_duckdb(rows: pd.DataFrame, terms: Terms = TERMS) -> pd.DataFrame:
+    with duckdb.connect(":memory:") as connection:
+        connection.register("children", rows)
+        return compress(connection, "children", terms, "y", "w")
+
+
+def cr0(matrix: np.ndarray, factor: float) -> np.ndarray:
+    return np.asarray(matrix) / factor
+
+
+# --- hand and simulation -------------------------------------------------------------------------
+
+
+def test_two_by_two_difference_in_differences_by_hand() -> None:
+    """FV.EST.1 without covariates is the difference of differences of the four cell means."""
+    cells = pd.DataFrame(
+        {
+            "la": ["T", "T", "C", "C"],
+            "year": ["0", "1", "0", "1"],
+            "treated": [0.0, 1.0, 0.0, 0.0],
+            CELL_COUNT: [10, 20, 40, 30],
+            CELL_WEIGHT: [10.0, 20.0, 20.0, 15.0],
+            CELL_OUTCOME: [4.0, 3.0, 6.0, 9.0],
+        }
+    )
+    design = build_design(cells, replace(TERMS, categorical=(), linear=()))
+    effect = fit_linear(design).effect(0.05)
+    assert effect.estimate == pytest.approx((3 / 20 - 4 / 10) - (9 / 15 - 6 / 20), abs=1e-12)
+    logit = fit_logit(design)
+    odds = {name: value for name, value in zip("abcd", (0.4, 0.15, 0.3, 0.6), strict=True)}
+    log_odds = {name: np.log(p / (1 - p)) for name, p in odds.items()}
+    expected = (log_odds["b"] - log_odds["a"]) - (log_odds["d"] - log_odds["c"])
+    assert logit.log_odds_effect(0.05).estimate == pytest.approx(expected, abs=1e-9)
+    without = 1 / (1 + np.exp(-(log_odds["a"] + log_odds["d"] - log_odds["c"])))
+    marginal = logit.average_marginal_effect(0.05).estimate
+    assert marginal == pytest.approx(0.15 - without, abs=1e-9)
+
+
+def test_cells_give_exactly_what_the_children_give() -> None:
+    """FV.EST.1 on cells from DuckDB equals the row-level fit: estimates and errors to 1e-9."""
+    rows = simulated_children()
+    rows.loc[:1500, "la_pct"] = np.round(rows.loc[:1500, "la_pct"])
+    cells = in_duckdb(rows)
+    assert len(cells) < len(rows) and int(cells[CELL_COUNT].sum()) == len(rows)
+    by_cell, by_row = build_design(cells, TERMS), build_design(rows_as_cells(rows), TERMS)
+    assert by_cell.names == by_row.names
+    assert by_cell.children_count == by_row.children_count == len(rows)
+    for fit in (fit_linear, fit_logit):
+        a, b = fit(by_cell), fit(by_row)
+        np.testing.assert_allclose(a.coefficients, b.coefficients, atol=1e-9)
+        np.testing.assert_allclose(a.covariance.matrix, b.covariance.matrix, atol=1e-9)
+    a, b = fit_logit(by_cell), fit_logit(by_row)
+    for x, y in zip(
+        (a.average_marginal_effect(0.05), a.log_odds_effect(0.05)),
+        (b.average_marginal_effect(0.05), b.log_odds_effect(0.05)),
+        strict=True,
+    ):
+        assert x.estimate == pytest.approx(y.estimate, abs=1e-9)
+        assert x.standard_error == pytest.approx(y.standard_error, abs=1e-9)
+        assert x.p_value == pytest.approx(y.p_value, abs=1e-9)
+
+
+def test_linear_equals_statsmodels_with_clusters() -> None:
+    """FV.EST.1: WLS with clustered errors; statsmodels counts every dummy, the factor is undone."""
+    rows = simulated_children(seed=2)
+    design = build_design(rows_as_cells(rows), TERMS)
+    fit = fit_linear(design)
+    other = sm.WLS(rows["y"].to_numpy(), design.x, weights=rows["w"].to_numpy()).fit(
+        cov_type="cluster", cov_kwds={"groups": design.cluster}
+    )
+    np.testing.assert_allclose(fit.coefficients, other.params, atol=1e-10)
+    all_counted = small_sample_factor(len(rows), design.x.shape[1], 10)
+    np.testing.assert_allclose(
+        cr0(fit.covariance.matrix, fit.covariance.factor),
+        cr0(other.cov_params(), all_counted),
+        rtol=1e-8,
+        atol=1e-14,
+    )
+
+
+def test_logit_equals_statsmodels_with_clusters() -> None:
+    """FV.EST.4: weighted logit, clustered errors and marginal effect against GLM Binomial."""
+    rows = simulated_children(seed=3)
+    design = build_design(rows_as_cells(rows), TERMS)
+    fit = fit_logit(design)
+    assert fit.is_converged and fit.notes == ()
+    # statsmodels clusters no weighted GLM: repeat each child as often as its weight, in quarters.
+    repeated = np.repeat(np.arange(len(rows)), (4 * rows["w"]).astype(int))
+    other = sm.GLM(rows["y"].to_numpy()[repeated], design.x[repeated], family=sm.families.Binomial()).fit(
+        tol=1e-12,
+        cov_type="cluster",
+        cov_kwds={"groups": design.cluster[repeated], "use_correction": False},
+    )
+    np.testing.assert_allclose(fit.coefficients, other.params, atol=1e-8)
+    np.testing.assert_allclose(
+        cr0(fit.covariance.matrix, fit.covariance.factor), other.cov_params(), rtol=1e-7, atol=1e-12
+    )
+    effect = fit.average_marginal_effect(0.05)
+    column = design.treatment_column
+    assert column is not None
+
+    def marginal(coefficients: np.ndarray) -> float:
+        treated = design.x[design.is_treated]
+        without = treated.copy()
+        without[:, column] = 0
+        difference = 1 / (1 + np.exp(-treated @ coefficients)) - 1 / (1 + np.exp(-without @ coefficients))
+        return float(np.average(difference, weights=design.weight[design.is_treated]))
+
+    params = np.asarray(other.params)
+    assert effect.estimate == pytest.approx(marginal(params), abs=1e-9)
+    steps = np.eye(len(params)) * 1e-5
+    gradient = np.array([(marginal(params + s) - marginal(params - s)) / 2e-5 for s in steps])
+    variance = gradient @ fit.covariance.matrix @ gradient
+    assert effect.standard_error == pytest.approx(np.sqrt(variance), rel=1e-6)
+    ratio = fit.log_odds_effect(0.05).exponentiated()
+    assert ratio.estimate == pytest.approx(np.exp(params[column]), rel=1e-8)
+    assert ratio.ci_low < ratio.estimate < ratio.ci_high
+    assert ratio.p_value == fit.log_odds_effect(0.05).p_value
+
+
+def test_weights_are_probability_weights() -> None:
+    """FV.CEM.10: the scale of the weights changes neither estimates nor errors."""
+    rows = simulated_children(seed=4)
+    designs = [build_design(rows_as_cells(rows.assign(w=rows["w"] * k)), TERMS) for k in (1, 1000, 1e-6)]
+    for fit in (fit_linear, fit_logit):
+        fits = [fit(design) for design in designs]
+        for other in fits[1:]:
+            np.testing.assert_allclose(fits[0].coefficients, other.coefficients, atol=1e-9)
+            np.testing.assert_allclose(fits[0].covariance.matrix, other.covariance.matrix, atol=1e-10)
+
+
+# --- reference numbers ---------------------------------------------------------------------------
+
+
+def castle(states: int | None) -> tuple[pd.DataFrame, Terms]:
+    data = pd.read_csv(REFERENCE / "data/castle.csv").astype({"year": str})
+    if states is not None:
+        data = data[data["state"].isin(sorted(data["state"].unique())[:states])]
+    terms = Terms(treatment="post", cluster="state", periods=("year",), categorical=(), linear=())
+    return rows_as_cells(data.assign(w=1.0), "l_homicide").reset_index(drop=True), terms
+
+
+def check_castle(states: int | None, expected: dict[str, float]) -> None:
+    cells, terms = castle(states)
+    design = build_design(cells, terms)
+    fit = fit_linear(design)
+    effect = fit.effect(0.05)
+    groups, rows = fit.covariance.cluster_count, design.children_count
+    raw = effect.standard_error / np.sqrt(fit.covariance.factor)
+    ours = {
+        "beta": effect.estimate,
+        "fixest": effect.standard_error,
+        "CR0": raw,
+        "CR1": raw * np.sqrt(groups / (groups - 1)),
+        "CR1S": raw * np.sqrt(small_sample_factor(rows, design.x.shape[1], groups)),
+    }
+    for name, value in expected.items():
+        assert ours[name] == pytest.approx(value, abs=1e-8), name
+    assert effect.degrees_of_freedom == groups - 1
+
+
+def check_b15() -> str:
+    """B15: castle, 50 clusters; fixest, clubSandwich, Stata's convention."""
+    expected = next(
+        entry["expected"]
+        for entry in json.loads((REFERENCE / "expected/acceptance.json").read_text())
+        if entry["id"] == "B15"
+    )
+    named = {name: expected[name] for name in ("beta", "CR0", "CR1", "CR1S")}
+    check_castle(None, {**named, "fixest": expected["fixest_default_cluster"]})
+    return "CR2 and CR3 of B15 and B16 (not built yet)"
+
+
+def check_b16() -> str:
+    """B16: the first twelve states, five of them treated."""
+    check_castle(
+        12,
+        {"beta": -0.0468112855, "fixest": 0.0960418108, "CR1": 0.0919211217, "CR1S": 0.1007714979},
+    )
+    return "CR2 and CR3 of B15 and B16 (not built yet)"
+
+
+def check_b27() -> str:
+    """B27: logit on mroz with age bands; glm and sandwich."""
+    data = pd.read_csv(REFERENCE / "data/mroz.csv")
+    band = np.searchsorted([34, 39, 44, 49, 54], data["age"], side="left") + 1
+    data = data.assign(w=1.0, band=band.astype(str))
+    terms = Terms(
+        treatment="educ",
+        cluster="band",
+        periods=(),
+        categorical=(),
+        linear=("exper", "kidslt6", "nwifeinc"),
+    )
+    design = build_design(rows_as_cells(data, "inlf"), terms)
+    fit = fit_logit(design)
+    effect = fit.log_odds_effect(0.05)
+    raw = effect.standard_error / np.sqrt(fit.covariance.factor)
+    assert effect.estimate == pytest.approx(0.226669302343603, abs=1e-6)
+    assert raw == pytest.approx(0.0229288150959406, abs=1e-6)
+    assert raw * np.sqrt(6 / 5) == pytest.approx(0.0251172584898233, abs=1e-6)
+    probability = 1 / (1 + np.exp(-design.x @ fit.coefficients))
+    marginal = np.mean(probability * (1 - probability)) * effect.estimate
+    assert marginal == pytest.approx(0.0410502398876115, abs=1e-6)
+    return ""
+
+
+def check_simulated_conventions() -> str:
+    """Always there: the conventions of B15 differ only in K, on the simulated children."""
+    design = build_design(rows_as_cells(simulated_children(seed=7)), TERMS)
+    # Intercept, 3 years, 3 needs, 2 FSM levels, age, LA share, treatment; the 9 LA effects not.
+    assert design.parameter_count == 12 and design.x.shape[1] == 21
+    fit = fit_linear(design)
+    assert fit.covariance.factor == pytest.approx(10 / 9 * 5999 / (6000 - 12), abs=1e-15)
+    return ""
+
+
+CHECKS: dict[str, Callable[[], str]] = {"simulated": check_simulated_conventions}
+if (REFERENCE / "expected/acceptance.json").is_file():
+    CHECKS |= {"B15": check_b15, "B16": check_b16, "B27": check_b27}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_reference_numbers(name: str, record_property: Callable[[str, object], None]) -> None:
+    """FV.EST.1, .3, .4: published conventions of clustered errors and a published logit."""
+    not_checked = CHECKS[name]()
+    if len(CHECKS) == 1:
+        not_checked = f"B15, B16, B27: no {REFERENCE}"
+    if not_checked:
+        record_property("not_checked", not_checked)
+
+
+# --- what the data do not identify ---------------------------------------------------------------
+
+
+def test_dependent_columns_are_dropped_in_declared_order_and_reported() -> None:
+    """FV.EST.1: LA effects stay, what they span goes; the treatment yields to everything else."""
+    rows = simulated_children(seed=5)
+    rows["la_pct"] = rows["la"].str[-1].astype(float)
+    design = build_design(rows_as_cells(rows), TERMS)
+    assert design.dropped == ("la_pct",) and "la_pct" in design.notes[0]
+    assert design.treatment_column == design.x.shape[1] - 1
+    assert fit_linear(design).effect(0.05).p_value > 0
+    design = build_design(rows_as_cells(rows.assign(age=rows["treated"])), TERMS)
+    assert design.treatment_column is None
+
+
+def test_independent_columns_against_the_rank() -> None:
+    """The rule keeps as many columns as the rank, the first ones, whatever their scale."""
+    generator = np.random.default_rng(6)
+    base = generator.normal(size=(200, 5)) * [1, 1e4, 1e-4, 1, 1]
+    x = np.column_stack([base[:, :3], base[:, 0] + base[:, 1], base[:, 3], np.zeros(200), base[:, 4]])
+    keep = independent_columns(x, generator.uniform(0.5, 2, 200))
+    assert keep.tolist() == [True, True, True, False, True, False, True]
+
+
+@pytest.mark.parametrize("when", ["never treated", "always treated"])
+def test_no_variation_in_treatment_gives_nan_not_a_crash(when: str) -> None:
+    """FV.SAMPLE.5: an effect that the data do not identify is NaN."""
+    rows = simulated_children(seed=8).assign(treated=float(when == "always treated"))
+    design = build_design(rows_as_cells(rows), TERMS)
+    assert design.treatment_column is None
+    for effect in (
+        fit_linear(design).effect(0.05),
+        fit_logit(design).average_marginal_effect(0.05),
+        fit_logit(design).log_odds_effect(0.05),
+    ):
+        assert np.isnan([effect.estimate, effect.standard_error, effect.p_value, effect.ci_low]).all()
+
+
+def test_missing_covariates_are_a_level_or_dropped() -> None:
+    """FV.COV.4: above 30 % missing dropped, below that a level of its own, never silently."""
+    rows = simulated_children(seed=9)
+    some, most = rows.copy(), rows.copy()
+    some.loc[:599, "age"] = np.nan
+    most.loc[:2399, "age"] = np.nan
+    design = build_design(in_duckdb(some), TERMS)
+    assert "age=not observed" in design.names and "level of its own" in design.notes[0]
+    assert np.isfinite(fit_linear(design).effect(0.05).estimate)
+    design = build_design(in_duckdb(most), TERMS)
+    assert design.dropped == ("age",) and "30%" in design.notes[0]
+    missing_factor = rows.assign(need=rows["need"].where(rows["need"] != "4"))
+    assert "need=not observed" in build_design(in_duckdb(missing_factor), TERMS).names
+
+
+def test_levels_without_events_leave_the_logit_and_nothing_else_changes() -> None:
+    """FV.EST.4: separated levels are left out, reported, and do not move the effect."""
+    rows = simulated_children(seed=10)
+    base = fit_logit(build_design(rows_as_cells(rows), TERMS)).log_odds_effect(0.05)
+    extra = rows.head(30).assign(need="rare", y=0.0)
+    sure = rows.head(20).assign(fsm="sure", y=1.0)
+    cells = rows_as_cells(pd.concat([rows, extra, sure], ignore_index=True))
+    kept, left_out, is_separated = drop_separated_levels(cells, TERMS)
+    assert left_out == ("need=rare", "fsm=sure") and not is_separated and len(kept) == len(rows)
+    effect = fit_logit(build_design(kept, TERMS)).log_odds_effect(0.05)
+    assert effect.estimate == pytest.approx(base.estimate, abs=1e-12)
+    # The limit of the likelihood with the level left in is the same.
+    kept_in = fit_logit(build_design(rows_as_cells(pd.concat([rows, extra])), TERMS))
+    assert any("predict perfectly" in note for note in kept_in.notes) or not kept_in.is_converged
+
+
+def test_a_treatment_without_events_has_no_estimate() -> None:
+    """FV.EST.4: no events among the treated -> flagged, not minus infinity."""
+    rows = simulated_children(seed=11)
+    rows.loc[rows["treated"] == 1, "y"] = 0.0
+    _, left_out, is_separated = drop_separated_levels(rows_as_cells(rows), TERMS)
+    assert left_out == () and is_separated
+
+
+def test_separation_by_a_combination_is_reported() -> None:
+    """FV.EST.4: perfect prediction that no single level shows is reported."""
+    rows = simulated_children(seed=12)
+    rows["y"] = (rows["age"] > 9).astype(float)
+    fit = fit_logit(build_design(rows_as_cells(rows), TERMS))
+    assert fit.notes
+    effect = fit.log_odds_effect(0.05)
+    assert fit.is_converged or np.isnan(effect.estimate)
+
+
+# --- inference -----------------------------------------------------------------------------------
+
+
+def test_inference_is_t_with_one_less_than_the_clusters() -> None:
+    """FV.EST.3, .5: t(9) for ten LAs: 2.262157 at 5 % two-sided (table of Student's t)."""
+    result = infer(2.0, 1.0, 10, 0.05)
+    assert result.degrees_of_freedom == 9
+    assert result.ci_high == pytest.approx(2 + 2.2621571628540993, abs=1e-10)
+    assert result.ci_low == pytest.approx(2 - 2.2621571628540993, abs=1e-10)
+    assert infer(-2.2621571628540993, 1.0, 10, 0.05).p_value == pytest.approx(0.05, abs=1e-9)
+    assert infer(2.0, 1.0, 10, 0.10).ci_high < result.ci_high
+    scaled = result.scaled(100)
+    assert (scaled.estimate, scaled.p_value) == (200.0, result.p_value)
+
+
+@pytest.mark.parametrize(("error", "clusters"), [(0.0, 10), (float("nan"), 10), (1.0, 1), (1.0, 0)])
+def test_inference_without_a_usable_error_is_nan(error: float, clusters: int) -> None:
+    """FV.EST.3: no error, no p-value."""
+    result = infer(2.0, error, clusters, 0.05)
+    assert result.estimate == 2.0
+    assert np.isnan([result.standard_error, result.ci_low, result.ci_high, result.p_value]).all()
+
+
+def test_cluster_covariance_by_hand() -> None:
+    """FV.EST.3: the mean of three clusters: factor 3/2 * 5/5, squares of the cluster sums."""
+    residual: Any = np.array([1.0, 1, -2, 0, 3, -3])
+    covariance = cluster_covariance(
+        np.array([[1 / 6]]), residual[:, None], np.array([0, 0, 1, 1, 2, 2]), rows=6, parameters=1
+    )
+    assert covariance.matrix[0, 0] == pytest.approx(1.5 * (4 + 4 + 0) / 36)
+    assert covariance.cluster_count == 3
+    assert np.isnan(small_sample_factor(5, 5, 3)) and np.isnan(small_sample_factor(5, 1, 1))

@@ -1,0 +1,566 @@
+"""The evaluation on a small set of marts: FV.MATCH, FV.CEM, FV.EST together, and the results files.
+
+The marts are built here from simulated children with a planted effect; dbt is not needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+from sfpc.errors import SfpcError
+from sfpc.evaluation import EvaluationResults, run
+from sfpc.marts import fingerprints, open_marts
+from sfpc.results import RESULT_TABLES
+
+GO_LIVE = {
+    "T1": "2021-07-01",
+    "T2": "2021-11-01",
+    "T3": "2022-03-01",
+    "T4": "2022-07-01",
+    "T5": "2022-11-01",
+}
+COMPARATORS = [f"C{i}" for i in range(1, 7)]
+LAS = [*GO_LIVE, *COMPARATORS, "B1"]
+SETTINGS = {
+    "matching_ranking_length": "10",
+    "matching_minimum_quarters": "8",
+    "matching_maximum_comparators": "2",
+    "matching_calliper_noise_ratio": "1.5",
+    "cem_year_fallback_share": "0.10",
+    "logit_lower_rate_pct": "5",
+    "logit_upper_rate_pct": "95",
+    "significance_level": "0.05",
+}
+OUTCOMES = pd.DataFrame(
+    [
+        ("became_looked_after", "FV.OUT.P", "has_become_looked_after", "binary", True, "implemented"),
+        ("started_cpp", "FV.OUT.S1", "has_started_cpp", "binary", False, "implemented"),
+        ("plan_days", "FV.OUT.S2", "plan_days", "days", False, "implemented"),
+        ("kinship_care", "FV.OUT.S3", "is_not_in_the_mart", "binary", False, "planned"),
+    ],
+    columns=["outcome_id", "clause", "outcome_column", "outcome_kind", "is_primary", "status"],
+)
+SPECIFICATIONS = pd.DataFrame(
+    [
+        ("p_logit", "became_looked_after", "FV.EST.1;FV.EST.4", "logit", "cem_protocol", True, "Logit"),
+        ("p_linear", "became_looked_after", "FV.EST.1", "linear", "cem_protocol", False, "Linear"),
+        ("p_ikp", "became_looked_after", "FV.CEM.10", "linear", "cem_ikp", False, "IKP weights"),
+        ("p_none", "became_looked_after", "FV.SENS.6", "linear", "none", False, "No matching"),
+        ("s1", "started_cpp", "FV.EST.6", "logit", "cem_protocol", True, "Plan"),
+        ("s2", "plan_days", "FV.EST.6", "linear", "cem_protocol", True, "Days"),
+    ],
+    columns=["specification_id", "outcome_id", "clause", "model", "weights", "is_primary", "label"],
+)
+
+
+@dataclass(frozen=True)
+class Marts:
+    """Tables of the simulated marts, and the effect that was planted (percentage points)."""
+
+    tables: Mapping[str, pd.DataFrame]
+    true_effect_pct: float
+
+    def write(self, path: Path) -> Path:
+        path.unlink(missing_ok=True)
+        with duckdb.connect(str(path)) as connection:
+            connection.execute("create schema marts")
+            for name, table in self.tables.items():
+                connection.register("frame", table)
+                dates = [column for column in table.columns if column.endswith("_date")]
+                casts = ", ".join(f"cast({column} as date) as {column}" for column in dates)
+                columns = f"* replace ({casts})" if casts else "*"
+                connection.execute(f"create table marts.{name} as select {columns} from frame")
+                connection.unregister("frame")
+        return path
+
+    def with_table(self, name: str, table: pd.DataFrame) -> Marts:
+        return Marts({**self.tables, name: table}, self.true_effect_pct)
+
+
+def financial_year(dates: pd.Series) -> pd.Series:
+    start = dates.dt.year - (dates.dt.month < 4)
+    return start.astype(str) + "/" + (start + 1).astype(str).str[2:]
+
+
+def simulate_children(seed: int, per_la: int) -> tuple[pd.DataFrame, float]:
+    """One child a row; the treated have their log odds lowered, with the same random number."""
+    generator = np.random.default_rng(seed)
+    size = per_la * len(LAS)
+    la = np.repeat(LAS, per_la)
+    date = pd.Series(pd.Timestamp("2021-01-01") + pd.to_timedelta(generator.integers(0, 881, size), unit="D"))
+    go_live = pd.Series(la).map(GO_LIVE)
+    treated = (date >= pd.to_datetime(go_live)) & go_live.notna()
+    months = generator.integers(-3, 216, size)
+    number = np.array([LAS.index(name) for name in la])
+    frame = pd.DataFrame(
+        {
+            "programme_id": "fv",
+            "child_id": [hashlib.md5(f"{seed}:{i}".encode()).hexdigest() for i in range(size)],
+            "la_id": la,
+            "index_referral_date": date,
+            "financial_year": financial_year(date),
+            "is_treatment_la": go_live.notna(),
+            "is_treated": treated,
+            "age_at_referral_months": np.maximum(months, 0),
+            "is_unborn_at_referral": months < 0,
+            "gender": np.where(months < 0, 0, generator.choice([1, 2], size)),
+            "ethnicity": generator.choice(["WBRI", "WOTH", "BAFR", "AIND"], size, p=[0.6, 0.2, 0.1, 0.1]),
+            "is_disabled": generator.random(size) < 0.1,
+            "is_fsm": pd.Series(generator.choice([True, False, None], size), dtype="object"),
+            "is_uasc": generator.random(size) < 0.02,
+            "previous_cpp_count": generator.choice([0, 1, 2, 3], size, p=[0.9, 0.06, 0.03, 0.01]),
+            "primary_need": pd.Series(generator.choice([1, 4, 5, pd.NA], size), dtype="Int64"),
+            "has_other_innovation_programme": (number == 7) & (date >= pd.Timestamp("2022-01-01")),
+        }
+    )
+    year = frame["financial_year"].str[:4].astype(int) - 2020
+    frame["la_fsm_pct"] = 15.0 + number + 0.2 * year * (1 + number % 3)
+    frame["la_white_british_pct"] = 80.0 - 2 * number - 0.1 * year
+    base = -3.1 + 0.05 * (number % 4) + 0.1 * year - 0.02 * np.maximum(months, 0) / 12
+    base += 0.5 * frame["is_disabled"].astype(float) + 0.6 * (frame["previous_cpp_count"] > 0)
+    draw = generator.random(size)
+    untreated = 1 / (1 + np.exp(-base))
+    with_treatment = 1 / (1 + np.exp(-(base - 0.8)))
+    frame["has_become_looked_after"] = draw < np.where(treated, with_treatment, untreated)
+    frame["has_started_cpp"] = generator.random(size) < 0.3 - 0.05 * treated
+    frame["plan_days"] = np.round(generator.gamma(1.0, 90, size) * (1 - 0.2 * treated))
+    for outcome in ("became_looked_after", "started_cpp", "plan_days"):
+        frame[f"is_in_sample__{outcome}"] = True
+        frame[f"is_fully_observed__{outcome}"] = True
+    frame.loc[:40, "is_in_sample__became_looked_after"] = False
+    frame.loc[41:80, "is_fully_observed__became_looked_after"] = False
+    effect = float(np.mean((with_treatment - untreated)[treated])) * 100
+    return frame, effect
+
+
+def simulate_trends(seed: int) -> pd.DataFrame:
+    generator = np.random.default_rng(seed)
+    quarters = pd.date_range("2017-07-01", "2021-04-01", freq="QS")
+    rows = []
+    for outcome in ("became_looked_after", "started_cpp", "plan_days"):
+        common = generator.normal(size=len(quarters))
+        for la in LAS:
+            value = common + generator.normal(scale=0.5, size=len(quarters))
+            held = np.ones(len(quarters), dtype=bool)
+            if la in GO_LIVE:
+                go_live = pd.Timestamp(GO_LIVE[la])
+                held = np.asarray(
+                    (quarters >= go_live - pd.DateOffset(months=48))
+                    & (quarters + pd.DateOffset(months=3) <= go_live - pd.DateOffset(months=18))
+                )
+            frame = pd.DataFrame(
+                {
+                    "programme_id": "fv",
+                    "outcome_id": outcome,
+                    "la_id": la,
+                    "quarter_start_date": quarters[held],
+                    "numerator_count": 50,
+                    "denominator_count": 1300,
+                    "value": 0.04 + 0.01 * value[held],
+                    "standardised_value": value[held],
+                    "standardised_change": np.diff(value[held], prepend=np.nan),
+                    "change_standard_error": 0.7,
+                    "is_treatment_la": la in GO_LIVE,
+                    "is_matching_candidate": la in COMPARATORS,
+                }
+            )
+            rows.append(frame)
+    return pd.concat(rows, ignore_index=True)
+
+
+def strata_of(children: pd.DataFrame) -> pd.DataFrame:
+    age = (children["age_at_referral_months"] // 12).map(lambda years: (years > 3) + (years > 12))
+    parts = [
+        children["gender"],
+        age,
+        children["ethnicity"].str[0],
+        children["is_disabled"],
+        children["is_fsm"],
+        children["is_uasc"],
+        children["previous_cpp_count"] > 0,
+    ]
+    key = pd.Series("", index=children.index)
+    for part in parts:
+        key = key + "|" + part.astype(str)
+    frames = []
+    for outcome in ("became_looked_after", "started_cpp", "plan_days"):
+        kept = children[f"is_in_sample__{outcome}"] & children[f"is_fully_observed__{outcome}"]
+        columns = ["programme_id", "child_id", "la_id", "is_treatment_la", "index_referral_date"]
+        frame = children.loc[kept, [*columns, "financial_year"]].assign(outcome_id=outcome)
+        frame["covariate_stratum_id"] = [hashlib.md5(k.encode()).hexdigest() for k in key[kept]]
+        year_key = key[kept] + children.loc[kept, "financial_year"]
+        frame["year_stratum_id"] = [hashlib.md5(k.encode()).hexdigest() for k in year_key]
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def simulate_marts(seed: int = 1, per_la: int = 1200) -> Marts:
+    children, effect = simulate_children(seed, per_la)
+    roles = pd.DataFrame(
+        {
+            "programme_id": "fv",
+            "la_id": LAS,
+            "la_name": LAS,
+            "role": ["treatment"] * len(GO_LIVE) + ["comparison"] * len(COMPARATORS) + ["trailblazer"],
+            "go_live_date": [*GO_LIVE.values(), *[None] * len(COMPARATORS), "2020-01-01"],
+            "is_treatment_la": [la in GO_LIVE for la in LAS],
+            "is_matching_candidate": [la in COMPARATORS for la in LAS],
+        }
+    )
+    settings = pd.DataFrame({"setting": list(SETTINGS), "value": list(SETTINGS.values())})
+    return Marts(
+        {
+            "dim_programme_local_authorities": roles,
+            "dim_outcomes": OUTCOMES,
+            "dim_specifications": SPECIFICATIONS,
+            "dim_evaluation_settings": settings,
+            "fct_la_quarter_outcomes": simulate_trends(seed),
+            "fct_cem_strata": strata_of(children),
+            "fct_child_outcomes": children,
+        },
+        effect,
+    )
+
+
+@pytest.fixture(scope="module")
+def marts() -> Marts:
+    return simulate_marts()
+
+
+@pytest.fixture(scope="module")
+def small() -> Marts:
+    return simulate_marts(seed=2, per_la=250)
+
+
+@pytest.fixture(scope="module")
+def evaluated(marts: Marts, tmp_path_factory: pytest.TempPathFactory) -> EvaluationResults:
+    folder = tmp_path_factory.mktemp("evaluation")
+    return run(marts.write(folder / "marts.duckdb"), folder / "results")
+
+
+@pytest.fixture
+def evaluate(tmp_path: Path) -> Callable[..., EvaluationResults]:
+    def call(marts: Marts, programme_id: str | None = None) -> EvaluationResults:
+        return run(marts.write(tmp_path / "marts.duckdb"), tmp_path / "results", programme_id)
+
+    return call
+
+
+def one(effects: pd.DataFrame, specification_id: str, scale: str = "percentage points") -> pd.Series:
+    rows = effects[(effects["specification_id"] == specification_id) & (effects["scale"] == scale)]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def edited(marts: Marts, setting: str, value: str) -> Marts:
+    settings = marts.tables["dim_evaluation_settings"].copy()
+    settings.loc[settings["setting"] == setting, "value"] = value
+    return marts.with_table("dim_evaluation_settings", settings)
+
+
+# --- the numbers ---------------------------------------------------------------------------------
+
+
+def test_planted_effect_is_recovered(marts: Marts, evaluated: EvaluationResults) -> None:
+    """FV.EST.1, .4: marginal effect and linear effect lie within three errors of the truth."""
+    for specification in ("p_logit", "p_linear", "p_ikp", "p_none"):
+        row = one(evaluated.effects, specification)
+        assert abs(row["estimate"] - marts.true_effect_pct) < 3 * row["standard_error"]
+        assert row["ci_low"] < row["estimate"] < row["ci_high"] < 0
+        assert row["p_value"] < 0.05
+    ratio = one(evaluated.effects, "p_logit", "odds ratio")
+    assert abs(np.log(ratio["estimate"]) + 0.8) < 0.5 and ratio["ci_high"] < 1
+    days = one(evaluated.effects, "s2", "days")
+    assert abs(days["estimate"] + 18) < 3 * days["standard_error"]
+
+
+def test_linear_effect_equals_an_independent_computation(marts: Marts, evaluated: EvaluationResults) -> None:
+    """FV.CEM.1 to .10 and FV.EST.1, recomputed on rows with pandas and statsmodels."""
+    pairs = evaluated.matched_pairs
+    pairs = pairs[(pairs["outcome_id"] == "became_looked_after") & (pairs["status"] == "accepted")]
+    shares = evaluated.cem_shares.query("outcome_id == 'became_looked_after'")
+    strata = marts.tables["fct_cem_strata"].query("outcome_id == 'became_looked_after'")
+    weights = pd.Series(0.0, index=pd.Index([], dtype="object"))
+    before_weight = before_events = 0.0
+    children = marts.tables["fct_child_outcomes"].set_index("child_id")
+    for la, own in pairs.groupby("treatment_la_id"):
+        members = strata[strata["la_id"].isin([la, *own["candidate_la_id"]])].copy()
+        members["after"] = members["index_referral_date"] >= pd.Timestamp(GO_LIVE[str(la)])
+        used = shares.loc[shares["treatment_la_id"] == la, "strata_used"].iloc[0]
+        key = members["year_stratum_id"]
+        if used == "period":
+            key = members["covariate_stratum_id"] + members["after"].astype(str)
+        treated = (members["la_id"] == la).groupby(key).transform("sum")
+        control = (members["la_id"] != la).groupby(key).transform("sum")
+        ratio = np.where(members["la_id"] == la, 1.0, treated / control.where(control > 0))
+        matched = members.assign(weight=ratio)[(treated > 0) & (control > 0)].set_index("child_id")
+        weights = weights.add(matched["weight"], fill_value=0.0)
+        before = matched[~matched["after"]]
+        events = children.loc[before.index, "has_become_looked_after"].astype(float)
+        before_weight += before["weight"].sum()
+        before_events += (before["weight"] * events).sum()
+    sample = children.loc[weights.index].assign(weight=weights)
+    design = pd.DataFrame({"treated": sample["is_treated"].astype(float), "constant": 1.0})
+    design["age"] = sample["age_at_referral_months"] // 12
+    for column in ("previous_cpp_count", "la_fsm_pct", "la_white_british_pct"):
+        design[column] = sample[column]
+    for column in (
+        "la_id",
+        "financial_year",
+        "gender",
+        "ethnicity",
+        "is_unborn_at_referral",
+        "is_disabled",
+        "is_fsm",
+        "is_uasc",
+        "primary_need",
+        "has_other_innovation_programme",
+    ):
+        levels = sample[column].astype("object").fillna("not observed").astype(str)
+        dummies = pd.get_dummies(levels, prefix=column, drop_first=True, dtype=float)
+        design = design.join(dummies)
+    fit = sm.WLS(
+        sample["has_become_looked_after"].astype(float).to_numpy(),
+        design.to_numpy(dtype=float),
+        weights=sample["weight"].to_numpy(),
+    ).fit()
+    row = one(evaluated.effects, "p_linear")
+    assert row["estimate"] == pytest.approx(100 * fit.params[0], abs=1e-7)
+    assert row["children_count"] == len(sample)
+    assert row["treated_children_count"] == int(sample["is_treated"].sum())
+    assert row["cluster_count"] == sample["la_id"].nunique()
+    assert row["baseline_mean_pct"] == pytest.approx(100 * before_events / before_weight, abs=1e-9)
+
+
+def test_model_rule_follows_the_baseline_rate(evaluated: EvaluationResults) -> None:
+    """FV.EST.4: 4 % -> logit, its marginal effect primary; 30 % -> linear; days -> linear."""
+    effects = evaluated.effects
+    primary = effects[effects["is_primary"]]
+    assert primary[["outcome_id", "model", "scale"]].to_numpy().tolist() == [
+        ["became_looked_after", "logit", "percentage points"],
+        ["plan_days", "linear", "days"],
+        ["started_cpp", "linear", "percentage points"],
+    ]
+    baseline = primary.set_index("outcome_id")["baseline_mean_pct"]
+    assert baseline["became_looked_after"] < 5 < 25 < baseline["started_cpp"] < 35
+    assert np.isnan(baseline["plan_days"])
+    assert "logit (FV.EST.4)" in one(effects, "p_logit")["note"]
+    # Declared as logit only: the linear model is added, and the rule makes it primary.
+    assert one(effects, "s1__linear")["is_primary"] and not one(effects, "s1")["is_primary"]
+
+
+@pytest.mark.parametrize(("limit", "model"), [("1", "linear"), ("50", "logit")])
+def test_model_rule_reads_its_limits_from_the_settings(
+    limit: str, model: str, small: Marts, evaluate: Callable[..., EvaluationResults]
+) -> None:
+    """FV.EST.4: the rates are settings."""
+    effects = evaluate(edited(small, "logit_lower_rate_pct", limit)).effects
+    primary = effects[effects["is_primary"] & (effects["outcome_id"] == "became_looked_after")]
+    assert primary["model"].tolist() == [model]
+
+
+def test_protocol_and_ikp_weights_and_no_matching_side_by_side(evaluated: EvaluationResults) -> None:
+    """FV.CEM.10, FV.SENS.6: the three weightings are separate rows on their own samples."""
+    effects = evaluated.effects
+    protocol, ikp, none = (one(effects, name) for name in ("p_linear", "p_ikp", "p_none"))
+    assert protocol["children_count"] == ikp["children_count"] < none["children_count"]
+    assert [row["weights"] for row in (protocol, ikp, none)] == ["cem_protocol", "cem_ikp", "none"]
+    assert protocol["estimate"] != ikp["estimate"] != none["estimate"]
+
+
+# --- matching as written -------------------------------------------------------------------------
+
+
+def test_sets_trends_and_shares_fit_together(evaluated: EvaluationResults) -> None:
+    """FV.MATCH.3, .4, FV.CEM.11: what the results say of pairs, trends and shares agrees."""
+    pairs = evaluated.matched_pairs
+    accepted = pairs[pairs["status"] == "accepted"]
+    assert set(accepted["candidate_la_id"]) <= set(COMPARATORS)
+    assert accepted.groupby(["outcome_id", "treatment_la_id"]).size().max() == 2
+    assert len(accepted) == int(evaluated.la_ranking["is_accepted"].sum())
+    trends = evaluated.matched_trends
+    windows = trends.groupby(["outcome_id", "treatment_la_id", "la_id"])["quarter_start_date"].agg(set)
+    for (outcome, treatment, la), quarters in windows.items():
+        assert quarters == windows[(outcome, treatment, treatment)], la
+        last = max(quarters) + pd.DateOffset(months=3 + 18)
+        assert last <= pd.Timestamp(GO_LIVE[treatment])
+    lasts = trends.groupby("treatment_la_id")["quarter_start_date"].max()
+    assert lasts["T1"] < lasts["T5"]
+    shares = evaluated.cem_shares
+    parts = shares[(shares["period"] != "all") & (shares["treatment_la_id"] != "all")]
+    whole = shares[(shares["period"] == "all") & (shares["treatment_la_id"] == "all")]
+    for column in ("children_count", "matched_children_count"):
+        sums = parts.groupby(["outcome_id", "arm"])[column].sum()
+        pd.testing.assert_series_equal(
+            sums, whole.groupby(["outcome_id", "arm"])[column].sum(), check_names=False
+        )
+    assert shares["matched_share"].between(0, 1).all()
+    imbalance = evaluated.cem_imbalance
+    assert (imbalance[["l1_before", "l1_after"]] > 0).all(axis=None)
+    overall = imbalance.query("treatment_la_id == 'all' and period == 'all'")
+    assert (overall["l1_after"] <= overall["l1_before"] + 0.02).all() and len(overall) == 3
+
+
+def test_a_treatment_la_without_comparator_is_left_out_and_said_so(
+    marts: Marts, evaluate: Callable[..., EvaluationResults]
+) -> None:
+    """FV.MATCH.4, FV.EST.3: excluded for that outcome alone; fewer than four treated LAs noted."""
+    trends = marts.tables["fct_la_quarter_outcomes"].copy()
+    wild = trends["la_id"].isin(["T1", "T2"]) & (trends["outcome_id"] == "became_looked_after")
+    trends.loc[wild, "standardised_change"] *= 40
+    result = evaluate(marts.with_table("fct_la_quarter_outcomes", trends))
+    excluded = result.matched_pairs[result.matched_pairs["status"] == "excluded"]
+    assert excluded[["outcome_id", "treatment_la_id"]].to_numpy().tolist() == [
+        ["became_looked_after", "T1"],
+        ["became_looked_after", "T2"],
+    ]
+    row = one(result.effects, "p_logit")
+    assert row["treated_cluster_count"] == 3
+    assert "only 3 treated LAs" in row["note"] and "2 of 5 treatment LAs excluded" in row["note"]
+    assert "treated LAs" not in one(result.effects, "s1__linear")["note"]
+    assert "T1" in set(result.matched_trends["la_id"])
+
+
+# --- what cannot be estimated --------------------------------------------------------------------
+
+
+def test_no_children_after_go_live_gives_nan_with_a_note(
+    small: Marts, evaluate: Callable[..., EvaluationResults]
+) -> None:
+    """FV.SAMPLE.5: nothing observed after go-live -> NaN and a sentence, never a crash."""
+    children = small.tables["fct_child_outcomes"]
+    keep = children.loc[children["index_referral_date"] < pd.Timestamp("2021-07-01"), "child_id"]
+    strata = small.tables["fct_cem_strata"]
+    result = evaluate(
+        small.with_table("fct_child_outcomes", children[children["child_id"].isin(keep)]).with_table(
+            "fct_cem_strata", strata[strata["child_id"].isin(keep)]
+        )
+    )
+    numbers = result.effects[["estimate", "standard_error", "ci_low", "ci_high", "p_value"]]
+    assert numbers.isna().all(axis=None)
+    linear = one(result.effects, "p_linear")
+    assert "not identified" in linear["note"] and linear["treated_children_count"] == 0
+    assert "no effect can be estimated" in one(result.effects, "p_logit")["note"] or (
+        "not identified" in one(result.effects, "p_logit")["note"]
+    )
+
+
+def test_nothing_matched_gives_nan_with_a_note(
+    small: Marts, evaluate: Callable[..., EvaluationResults]
+) -> None:
+    """FV.MATCH.4: no comparator for anyone -> every effect NaN, every LA listed."""
+    result = evaluate(edited(small, "matching_calliper_noise_ratio", "0"))
+    assert result.effects["estimate"].isna().all() and len(result.effects)
+    assert result.effects["note"].str.contains("no children to analyse").all()
+    assert result.effects["note"].str.contains("5 of 5 treatment LAs excluded").all()
+    assert set(result.matched_pairs["status"]) == {"excluded"}
+    assert result.cem_shares.empty and result.cem_balance.empty
+
+
+# --- files, identity, messages -------------------------------------------------------------------
+
+
+def test_files_hold_the_declared_columns_and_the_same_rows(evaluated: EvaluationResults) -> None:
+    """Every table is there as Parquet and CSV with the declared columns; nothing temporary stays."""
+    names = {f"{name}.{suffix}" for name in RESULT_TABLES for suffix in ("parquet", "csv")}
+    assert {path.name for path in evaluated.results_dir.iterdir()} == names | {"run.json"}
+    with duckdb.connect(":memory:") as connection:
+        for name, columns in RESULT_TABLES.items():
+            path = evaluated.results_dir / f"{name}.parquet"
+            described = connection.execute(f"describe select * from '{path}'").fetchall()
+            assert {row[0]: row[1].lower() for row in described} == dict(columns)
+            frame = connection.execute(f"select * from '{path}'").df()
+            assert len(frame) == len(getattr(evaluated, name))
+            text = pd.read_csv(path.with_suffix(".csv"), dtype={"run_id": str})
+            assert list(text.columns) == list(columns) and len(text) == len(frame)
+            assert set(frame["run_id"]) == {evaluated.run_id}
+    effects = pd.read_csv(evaluated.results_dir / "effects.csv")
+    np.testing.assert_allclose(effects["estimate"], evaluated.effects["estimate"], rtol=1e-12)
+
+
+def test_run_record_says_what_was_used(evaluated: EvaluationResults) -> None:
+    """FV.MATCH.4, DP.8: settings, versions, content of the marts and times are on record."""
+    record = json.loads((evaluated.results_dir / "run.json").read_text())
+    assert record["run_id"] == evaluated.run_id and record["programmes"] == ["fv"]
+    assert record["settings"]["matching_calliper_noise_ratio"] == 1.5
+    assert record["versions"]["duckdb"] == duckdb.__version__
+    assert "gender" in record["conventions"]["imbalance_bins"]
+    assert set(record["seconds"]) >= {"Matching children", "Estimating effects"}
+
+
+def test_equal_inputs_give_equal_results_and_other_inputs_another_run_id(
+    small: Marts, tmp_path: Path
+) -> None:
+    """The run id depends on content, code and settings, not on the file or the clock."""
+    first = run(small.write(tmp_path / "a.duckdb"), tmp_path / "a")
+    content = (tmp_path / "a.duckdb").read_bytes()
+    again = run(small.write(tmp_path / "b.duckdb"), tmp_path / "b")
+    assert first.run_id == again.run_id
+    for name in RESULT_TABLES:
+        a, b = (tmp_path / folder / f"{name}.csv" for folder in ("a", "b"))
+        assert a.read_bytes() == b.read_bytes(), name
+    assert (tmp_path / "a.duckdb").read_bytes() == content
+    other = run(edited(small, "significance_level", "0.1").write(tmp_path / "c.duckdb"), tmp_path / "c")
+    assert other.run_id != first.run_id
+    with open_marts(tmp_path / "a.duckdb") as connection:
+        before = fingerprints(connection)
+    shuffled = small.with_table(
+        "fct_child_outcomes", small.tables["fct_child_outcomes"].sample(frac=1, random_state=1)
+    )
+    with open_marts(shuffled.write(tmp_path / "d.duckdb")) as connection:
+        assert fingerprints(connection) == before
+
+
+def test_programmes_are_evaluated_apart(small: Marts, evaluate: Callable[..., EvaluationResults]) -> None:
+    """FV.PROG.5: another programme is rows; one can be chosen, and they do not touch each other."""
+    alone = evaluate(small).effects
+    both = small
+    for name, table in small.tables.items():
+        if "programme_id" in table.columns:
+            other = table.assign(programme_id="nwd")
+            if name in ("fct_child_outcomes", "fct_cem_strata"):
+                other = other[other["la_id"] != "C1"]
+            both = both.with_table(name, pd.concat([table, other], ignore_index=True))
+    effects = evaluate(both).effects
+    assert effects["programme_id"].unique().tolist() == ["fv", "nwd"]
+    fv = effects[effects["programme_id"] == "fv"].drop(columns="run_id")
+    pd.testing.assert_frame_equal(fv, alone.drop(columns="run_id"), rtol=1e-12)
+    assert evaluate(both, "nwd").effects["programme_id"].unique().tolist() == ["nwd"]
+    with pytest.raises(SfpcError, match="no programme 'x'"):
+        evaluate(both, "x")
+
+
+def test_messages_for_the_analyst(small: Marts, tmp_path: Path) -> None:
+    """What is wrong, where, and what was expected, in one line."""
+    with pytest.raises(SfpcError, match="no marts at"):
+        run(tmp_path / "absent.duckdb", tmp_path)
+
+    def refused(marts: Marts, message: str) -> None:
+        with pytest.raises(SfpcError, match=message):
+            run(marts.write(tmp_path / "marts.duckdb"), tmp_path / "results")
+
+    settings = small.tables["dim_evaluation_settings"]
+    refused(small.with_table("dim_evaluation_settings", settings.iloc[1:]), "no row for 'matching_ranking")
+    refused(edited(small, "matching_minimum_quarters", "8.5"), "not a whole number")
+    refused(edited(small, "significance_level", "five"), "not a number")
+    doubled = pd.concat([settings, settings.head(1)])
+    refused(small.with_table("dim_evaluation_settings", doubled), "more than once")
+    strata = small.tables["fct_cem_strata"].drop(columns="year_stratum_id")
+    refused(small.with_table("fct_cem_strata", strata), "fct_cem_strata has no column year_stratum_id")
+    outcomes = OUTCOMES.assign(status="implemented")
+    refused(small.with_table("dim_outcomes", outcomes), "no column is_not_in_the_mart")
+    refused(small.with_table("dim_specifications", SPECIFICATIONS.assign(model="probit")), "probit")
+    refused(small.with_table("dim_specifications", SPECIFICATIONS.assign(weights="x")), "cem_protocol")
+    roles = small.tables["dim_programme_local_authorities"].assign(go_live_date=None)
+    refused(small.with_table("dim_programme_local_authorities", roles), "no go_live_date .* T1, T2")
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,710 @@
+"""The definitions of the evaluation, a second time, in plain Python.
+
+This file is the independent reading of the protocol register that the SQL warehouse is compared with,
+child by child. It was written without sight of the SQL (see README.md) and is meant to be read from top
+to bottom by somebody who knows social care data but not this project: a child is followed from the rows
+of the returns to one row of outcome and covariates. Clause ids (FV.SAMPLE.1) are those of the protocol
+register; B.3 and the like are sections of the description of the raw data.
+
+The rules use the standard library only. ``evaluate`` takes the landing tables and the seeds as lists of
+dicts. From the command line:
+
+    python tests/reference/definitions.py data/landing seeds out.json --every 300
+"""
+
+from __future__ import annotations
+
+import argparse
+import calendar
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+ChildId = tuple[str, ...]
+
+OPEN_FOR_EVER = date.max
+
+
+# ---------------------------------------------------------------------------------------------------
+# Values and dates
+# ---------------------------------------------------------------------------------------------------
+
+
+def tidy(value: Any) -> str | None:
+    """A code or id without surrounding blanks, in capitals; an empty one is None (trap 6)."""
+    cleaned = str(value).strip().upper() if value is not None else ""
+    return cleaned or None
+
+
+def as_date(value: Any) -> date | None:
+    """A date from a date or an ISO text; an empty value is None."""
+    if value is None or value == "":
+        return None
+    return value if isinstance(value, date) else date.fromisoformat(str(value)[:10])
+
+
+def is_yes(value: Any) -> bool:
+    """Whether a flag says yes: 1, true (trap 21). Everything else, blanks included, does not."""
+    return tidy(value) in {"1", "TRUE"}
+
+
+def add_months(day: date, months: int) -> date:
+    """The same day some calendar months later; where that month lacks the day, its last day."""
+    years, month_index = divmod(day.month - 1 + months, 12)
+    year, month = day.year + years, month_index + 1
+    return date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
+
+
+def end_of_month(day: date) -> date:
+    """The last day of the month of a day."""
+    return date(day.year, day.month, calendar.monthrange(day.year, day.month)[1])
+
+
+def return_year_of(day: date) -> int:
+    """The return that covers a day, by the year in which it ends: 1 April to 31 March (FV.PROG.4)."""
+    return day.year + (day.month >= 4)
+
+
+def financial_year_of(day: date) -> str:
+    """The financial year of a day as '2021/22' (FV.PROG.4)."""
+    ends = return_year_of(day)
+    return f"{ends - 1}/{ends % 100:02d}"
+
+
+def academic_year_of(day: date) -> int:
+    """The year in which the academic year of a day ends: 1 September to 31 August (FV.COV.2)."""
+    return day.year + (day.month >= 9)
+
+
+# ---------------------------------------------------------------------------------------------------
+# Which LA, which child (FV.SAMPLE.1, FV.MATCH.1)
+# ---------------------------------------------------------------------------------------------------
+
+
+class Areas:
+    """Continuing LA areas: LA codes joined through merges and splits, named by their lowest code."""
+
+    def __init__(self, successors: Iterable[Row]) -> None:
+        groups: dict[str, set[str]] = {}
+        for row in successors:
+            if not is_yes(row["is_verified"]) or tidy(row["relationship"]) not in {"MERGE", "SPLIT"}:
+                continue
+            old, new = tidy(row["from_la_code"]), tidy(row["to_la_code"])
+            joined = groups.get(old, {old}) | groups.get(new, {new})
+            for code in joined:
+                groups[code] = joined
+        self._codes = groups
+
+    def la_id(self, la_code: Any) -> str:
+        """The area of an LA code; an LA without successors is its own area."""
+        code = tidy(la_code)
+        return min(self._codes.get(code, {code}))
+
+    def has_several_codes(self, la_id: str) -> bool:
+        """Whether the area is made of more than one LA code."""
+        return len(self._codes.get(la_id, {la_id})) > 1
+
+
+def birth_month_of(row: Row) -> tuple[int, int] | None:
+    """Year and month of birth of a row, None unless both are there."""
+    if row.get("birth_year") is None or row.get("birth_month") is None:
+        return None
+    return int(row["birth_year"]), int(row["birth_month"])
+
+
+def pupil_id_of(row: Row) -> str | None:
+    """The pseudonymous pupil id; 'UN1' to 'UN7' are reasons for having none (trap 18)."""
+    pupil = tidy(row.get("pupil_id"))
+    return None if pupil is None or re.fullmatch(r"UN\d", pupil) else pupil
+
+
+class Children:
+    """Who is who. An LA child is an area and an LA child id; a child is one or several LA children.
+
+    LA child ids may be given twice where an area is made of several LA codes (a reorganisation), so
+    there the month of birth belongs to the LA child. The pupil id of an LA child is its first one over
+    the return years; LA children with the same pupil id are one child (trap 4).
+    """
+
+    def __init__(self, cin_records: Iterable[Row], cla_children: Iterable[Row], areas: Areas) -> None:
+        self.areas = areas
+        self.child_ids_seen: set[ChildId] = set()
+        self.la_ids_of_child: dict[ChildId, set[tuple[str, str]]] = defaultdict(set)
+        first_pupil: dict[tuple, tuple[int, str]] = {}
+        keys: set[tuple] = set()
+        births: dict[tuple[str, str], list[tuple]] = defaultdict(list)
+        for source, rows in (("CIN", cin_records), ("CLA", cla_children)):
+            for row in rows:
+                key = self._la_child(row)
+                keys.add(key)
+                pupil = pupil_id_of(row)
+                if pupil is not None:
+                    seen = (int(row["return_year"]), pupil)
+                    first_pupil[key] = min(seen, first_pupil.get(key, seen))
+                if areas.has_several_codes(key[0]):
+                    code_and_id = (tidy(row["la_code"]), tidy(row["la_child_id"]))
+                    births[code_and_id].append((source, int(row["return_year"]), key))
+        self._pupils = {key: pupil for key, (_, pupil) in first_pupil.items()}
+        self._births = births
+        for key in keys:
+            child = self._child_of_key(key)
+            self.child_ids_seen.add(child)
+            self.la_ids_of_child[child].add((key[0], key[1]))
+
+    def _la_child(self, row: Row) -> tuple:
+        la_id = self.areas.la_id(row["la_code"])
+        key: tuple = (la_id, tidy(row["la_child_id"]))
+        if self.areas.has_several_codes(la_id):
+            birth = birth_month_of(row)
+            key += (f"{birth[0]:04d}-{birth[1]:02d}" if birth else "",)
+        return key
+
+    def _child_of_key(self, key: tuple) -> ChildId:
+        pupil = self._pupils.get(key)
+        return ("pupil", pupil) if pupil else ("la", *key)
+
+    def child_of(self, row: Row) -> ChildId:
+        """The child of a row of cin_records or cla_children."""
+        return self._child_of_key(self._la_child(row))
+
+    def child_of_episode(self, row: Row) -> ChildId:
+        """The child of an episode of care, whose row holds no birth.
+
+        Where the month of birth is part of the LA child, it comes from the child's row of the same LA code
+        and return year in cla_children, else from its latest row there, else from its latest in CIN.
+        """
+        la_id, la_child_id = self.areas.la_id(row["la_code"]), tidy(row["la_child_id"])
+        if not self.areas.has_several_codes(la_id):
+            return self._child_of_key((la_id, la_child_id))
+        known = self._births.get((tidy(row["la_code"]), la_child_id), [])
+        year = int(row["return_year"])
+        for candidates in (
+            [b for b in known if b[0] == "CLA" and b[1] == year],
+            [b for b in known if b[0] == "CLA"],
+            [b for b in known if b[0] == "CIN"],
+        ):
+            if candidates:
+                latest = max(b[1] for b in candidates)
+                return self._child_of_key(min(b[2] for b in candidates if b[1] == latest))
+        return self._child_of_key((la_id, la_child_id, ""))
+
+
+# ---------------------------------------------------------------------------------------------------
+# Referrals (A.7, FV.SAMPLE.1, FV.SAMPLE.6)
+# ---------------------------------------------------------------------------------------------------
+
+
+def referral_spells(cin_records: Iterable[Row], children: Children, seeds: dict) -> list[Row]:
+    """One row per area, child and referral date, joined over the returns that report it (A.7).
+
+    A referral is repeated in every return while it is open, so its fields come from different years:
+    no further action only if all reports say so, the closure from the latest return that has one, the
+    need from the earliest return that has a valid code.
+    """
+    needs = {tidy(r["primary_need_code"]): int(r["primary_need"]) for r in seeds["primary_need_codes"]}
+    reports: dict[tuple, list[Row]] = defaultdict(list)
+    for row in cin_records:
+        la_id = children.areas.la_id(row["la_code"])
+        reports[la_id, children.child_of(row), as_date(row["referral_date"])].append(row)
+    spells = []
+    for (la_id, child_id, referral_date), rows in sorted(reports.items()):
+        closure_date, closure_reason = _latest_closure(rows)
+        spells.append(
+            {
+                "la_code": min((int(r["return_year"]), tidy(r["la_code"])) for r in rows)[1],
+                "la_id": la_id,
+                "child_id": child_id,
+                "referral_date": referral_date,
+                "closure_date": closure_date,
+                "closure_reason": closure_reason,
+                "is_nfa": all(is_yes(r.get("referral_nfa")) for r in rows),
+                "primary_need": _earliest_need(rows, needs),
+            }
+        )
+    return spells
+
+
+def _latest_closure(rows: list[Row]) -> tuple[date | None, str | None]:
+    """Closure date and reason, each from the latest return with a value (within a return: the later)."""
+    dates = [(int(r["return_year"]), as_date(r["closure_date"])) for r in rows if r.get("closure_date")]
+    reasons = [
+        (int(r["return_year"]), as_date(r.get("closure_date")) or date.min, tidy(r["closure_reason"]))
+        for r in rows
+        if tidy(r.get("closure_reason"))
+    ]
+    return (max(dates)[1] if dates else None), (max(reasons)[2] if reasons else None)
+
+
+def _earliest_need(rows: list[Row], needs: dict[str | None, int]) -> int | None:
+    """The need of the earliest return with a valid code; two needs in that return: not known (A.7)."""
+    found = [
+        (int(r["return_year"]), needs[tidy(r.get("primary_need"))])
+        for r in rows
+        if tidy(r.get("primary_need")) in needs
+    ]
+    in_first_year = {need for year, need in found if year == min(found)[0]}
+    return in_first_year.pop() if len(in_first_year) == 1 else None
+
+
+# ---------------------------------------------------------------------------------------------------
+# Periods of care (B.3, B.4, FV.OUT.P)
+# ---------------------------------------------------------------------------------------------------
+
+
+def care_periods(cla_episodes: Iterable[Row], children: Children, seeds: dict) -> list[Row]:
+    """Episodes of care chained into periods of care, per area and child (B.3).
+
+    Short breaks (V3, V4) are no care in the sense of the outcome and leave before anything else is done;
+    an episode that is open on 31 March comes again in the next return and counts once, as the latest
+    return has it.
+    """
+    respite = {tidy(r["legal_status_code"]) for r in seeds["legal_status_codes"] if is_yes(r["is_respite"])}
+    latest: dict[tuple, tuple] = {}
+    for row in cla_episodes:
+        if tidy(row.get("legal_status")) in respite:
+            continue
+        key = (
+            children.areas.la_id(row["la_code"]),
+            children.child_of_episode(row),
+            as_date(row["episode_start_date"]),
+        )
+        report = _report_of_episode(row)
+        latest[key] = max(report, latest.get(key, report))
+    episodes: dict[tuple, list[Row]] = defaultdict(list)
+    for (la_id, child_id, start), (_, _, end, ceased, new) in sorted(latest.items()):
+        episode = {"start": start, "end": None if end == date.min else end, "ceased": ceased, "new": new}
+        episodes[la_id, child_id].append(episode)
+    return [
+        {"la_id": la_id, "child_id": child_id, "care_start_date": start, "care_end_date": end}
+        for (la_id, child_id), of_child in episodes.items()
+        for start, end in chain_episodes(of_child)
+    ]
+
+
+def _report_of_episode(row: Row) -> tuple:
+    """What one return says of an episode, so that the greatest is the one to take.
+
+    The latest return; within a return an ended episode before an open one, the later end first.
+    A reason ceased without a date ('-10' of the national file, B.2) does not end an episode.
+    """
+    end = as_date(row.get("episode_end_date"))
+    ceased = tidy(row.get("reason_episode_ceased"))
+    if ceased == "-10":
+        end, ceased = None, None
+    new = tidy(row.get("reason_for_new_episode"))
+    return int(row["return_year"]), end is not None, end or date.min, ceased or "", new or ""
+
+
+def chain_episodes(episodes: list[Row]) -> list[tuple[date, date | None]]:
+    """Start and end of each period of care of one child in one LA; episodes come ordered by start.
+
+    A new period begins at the first episode, after a gap, and where a start (S) follows an episode that
+    ended for good. A gap after X1 ("next episode starts the same day") is a gap in the record, not in
+    care, unless the next episode is a start. A period whose last episode ended with X1 and has nothing
+    after it is still open: X1 says that care goes on.
+    """
+    periods: list[list] = []
+    previous: Row | None = None
+    for episode in episodes:
+        if previous is None or _begins_a_period(episode, previous):
+            if previous is not None:
+                periods[-1][1] = previous["end"]
+            periods.append([episode["start"], None])
+        previous = episode
+    if previous is not None:
+        periods[-1][1] = None if previous["ceased"] == "X1" else previous["end"]
+    return [(start, end) for start, end in periods]
+
+
+def _begins_a_period(episode: Row, previous: Row) -> bool:
+    is_start = episode["new"] == "S"
+    if previous["end"] is not None and episode["start"] > previous["end"]:
+        return is_start or previous["ceased"] != "X1"
+    ended_for_good = previous["ceased"] not in {"X1", ""}
+    return ended_for_good and is_start
+
+
+# ---------------------------------------------------------------------------------------------------
+# Programme and trial period (FV.PROG.1 to 3, FV.PROG.5)
+# ---------------------------------------------------------------------------------------------------
+
+
+class Programme:
+    """A programme as its rows describe it: go-live dates, trial period, ages and the outcome's window."""
+
+    def __init__(self, row: Row, seeds: dict, areas: Areas) -> None:
+        self.programme_id = row["programme_id"]
+        self.minimum_age, self.maximum_age = int(row["minimum_age_years"]), int(row["maximum_age_years"])
+        if tidy(row["referral_basis"]) != "ALL":
+            raise ValueError(f"referral basis {row['referral_basis']!r} is not written here, only 'all'")
+        treatment = [
+            r
+            for r in seeds["programme_local_authorities"]
+            if r["programme_id"] == self.programme_id
+            and tidy(r["role"]) == "TREATMENT"
+            and as_date(r["go_live_date"])
+        ]
+        self.go_live = {areas.la_id(r["la_code"]): as_date(r["go_live_date"]) for r in treatment}
+        self.trial_start, self.trial_end = self._trial_period(row, treatment)
+        outcome = next(
+            r
+            for r in seeds["programme_outcomes"]
+            if r["programme_id"] == self.programme_id and r["outcome_id"] == "became_looked_after"
+        )
+        self.window_months = int(outcome["window_months"])
+        self.is_already_looked_after_excluded = is_yes(outcome["is_already_looked_after_excluded"])
+        self.is_censored_at_18 = is_yes(outcome["is_censored_at_18"])
+
+    @staticmethod
+    def _trial_period(row: Row, treatment: list[Row]) -> tuple[date, date]:
+        """Some months before the first go-live until some months after the last one (FV.PROG.3).
+
+        Both ends count. A last go-live that is known by month only runs to the end of the month.
+        """
+        first = min(as_date(r["go_live_date"]) for r in treatment)
+        last = max(treatment, key=lambda r: as_date(r["go_live_date"]))
+        start = add_months(first, -int(row["months_before_first_go_live"]))
+        end = add_months(as_date(last["go_live_date"]), int(row["months_after_last_go_live"]))
+        if tidy(last["date_precision"]) == "MONTH":
+            end = end_of_month(end)
+        overrides = row.get("trial_start_date_override"), row.get("trial_end_date_override")
+        return as_date(overrides[0]) or start, as_date(overrides[1]) or end
+
+
+# ---------------------------------------------------------------------------------------------------
+# The child: birth and covariates (FV.COV)
+# ---------------------------------------------------------------------------------------------------
+
+
+class ChildRecord:
+    """All rows of one child from every table."""
+
+    def __init__(self) -> None:
+        self.cin: list[Row] = []
+        self.cla: list[Row] = []
+        self.census: list[Row] = []
+        self.referrals: list[Row] = []
+        self.periods: list[Row] = []
+
+
+def birth_of(record: ChildRecord) -> tuple[int, int] | None:
+    """Year and month of birth: the latest return's real one, else the latest expected one (A.5)."""
+    real, expected = [], []
+    for row in record.cin + record.cla:
+        birth = birth_month_of(row)
+        if birth is not None:
+            is_expected = is_yes(row.get("is_expected_birth"))
+            (expected if is_expected else real).append((int(row["return_year"]), birth))
+    found = real or expected
+    return min((b for year, b in found if year == max(found)[0]), default=None)
+
+
+def is_unborn_at(
+    day: date, la_id: str, birth: tuple[int, int] | None, record: ChildRecord, areas: Areas
+) -> bool:
+    """Born, or expected, in a later month than the referral, or unborn by the LA's own return (A.5)."""
+    if birth is not None and birth > (day.year, day.month):
+        return True
+    return any(
+        is_yes(row.get("is_unborn"))
+        for row in record.cin
+        if int(row["return_year"]) == return_year_of(day) and areas.la_id(row["la_code"]) == la_id
+    )
+
+
+def gender_of(record: ChildRecord, gender_codes: list[Row]) -> int:
+    """Gender over all CIN and CLA records: 1, 2, 3; 0 not recorded; 4 when records conflict (FV.COV.2).
+
+    The codes changed in the 2025 returns (1/2 became M/F), so a code is read by source and year. A code
+    the list does not know in that year counts as not recorded, and not recorded conflicts with nothing.
+    """
+    recorded = set()
+    for source, rows in (("CIN", record.cin), ("SSDA903", record.cla)):
+        for row in rows:
+            recorded.add(_gender_code(source, int(row["return_year"]), tidy(row.get("gender")), gender_codes))
+    recorded.discard(0)
+    if len(recorded) > 1:
+        return 4
+    return recorded.pop() if recorded else 0
+
+
+def _gender_code(source: str, year: int, code: str | None, gender_codes: list[Row]) -> int:
+    for row in gender_codes:
+        first, last = row.get("first_return_year"), row.get("last_return_year")
+        if (
+            row["source_kind"] == source
+            and tidy(row["gender_code"]) == code
+            and (not first or int(first) <= year)
+            and (not last or year <= int(last))
+        ):
+            return int(row["gender"])
+    return 0
+
+
+def ethnicity_of(record: ChildRecord, groups: dict[str | None, str]) -> tuple[str | None, str]:
+    """Ethnic code and group over all CIN and CLA records (FV.COV.2).
+
+    Refused, not obtained, blank and unknown codes say nothing. More than one real code: the code is
+    missing, and the group stays if all the codes lie in it.
+    """
+    codes = {tidy(row.get("ethnicity")) for row in record.cin + record.cla}
+    real = {code for code in codes if groups.get(code, "Missing") != "Missing"}
+    real_groups = {groups[code] for code in real}
+    code = next(iter(real)) if len(real) == 1 else None
+    return code, (real_groups.pop() if len(real_groups) == 1 else "Missing")
+
+
+def is_disabled(record: ChildRecord) -> bool:
+    """Whether any CIN record says so: 1 or any code of the census but NONE (FV.COV.2, the maximum)."""
+    return any(
+        part not in {"", "0", "NONE"}
+        for row in record.cin
+        for part in (p.strip() for p in (tidy(row.get("disability")) or "").split(","))
+    )
+
+
+def is_uasc(record: ChildRecord) -> bool:
+    """Whether any looked-after record says unaccompanied asylum-seeking child (FV.COV.2, the maximum)."""
+    return any(is_yes(row.get("uasc_status")) for row in record.cla)
+
+
+def is_fsm(record: ChildRecord, referral_date: date) -> bool | None:
+    """Ever on free school meals in a spring census up to the academic year of the referral (FV.COV.2).
+
+    The pupil premium measure counts in reception, year 1 and year 2, where every child gets free meals
+    (FV.CEM.6). Without any census by then: not observed.
+    """
+    by_then = [r for r in record.census if int(r["census_year"]) <= academic_year_of(referral_date)]
+    if not by_then:
+        return None
+    return any(
+        is_yes(r.get("fsm_eligible"))
+        or is_yes(r.get("ever_fsm_6"))
+        or is_yes(r.get("ever_fsm_all"))
+        or (tidy(r.get("nc_year")) in {"R", "0", "1", "2"} and is_yes(r.get("ever_fsm_6_p")))
+        for r in by_then
+    )
+
+
+def previous_cpp_count(record: ChildRecord, index: Row, areas: Areas) -> int:
+    """Child protection plans before the index referral (FV.COV.1).
+
+    The plans seen in any LA that started before the referral and are not its own; or, if larger, what
+    the earliest plan on or after the referral says of earlier plans (NumberOfPreviousCPP, which knows
+    plans from before the extracts). A plan is an LA and a start date.
+    """
+    plans: dict[tuple[date, str], list[Row]] = defaultdict(list)
+    for row in record.cin:
+        start = as_date(row.get("cpp_start_date"))
+        if start is not None:
+            plans[start, areas.la_id(row["la_code"])].append(row)
+    referral_date = index["referral_date"]
+    earlier = [
+        reports
+        for (start, la_id), reports in plans.items()
+        if start < referral_date
+        and not (
+            la_id == index["la_id"] and any(as_date(r["referral_date"]) == referral_date for r in reports)
+        )
+    ]
+    next_start = min((start for start, _ in plans if start >= referral_date), default=None)
+    stated = []
+    for (start, _), reports in plans.items():
+        counts = [int(r["cpp_previous_count"]) for r in reports if r.get("cpp_previous_count") is not None]
+        if start == next_start and counts:
+            stated.append(min(counts))
+    return max(len(earlier), *stated, 0)
+
+
+# ---------------------------------------------------------------------------------------------------
+# The child's outcome row (FV.SAMPLE, FV.TREAT.1, FV.OUT.P)
+# ---------------------------------------------------------------------------------------------------
+
+
+def index_candidates(referrals: list[Row], programme: Programme) -> list[Row]:
+    """The first referral in the trial period, or several of one day that no rule tells apart (FV.SAMPLE.1).
+
+    On one day in two LAs: the one with further action, then the one that stayed open longest. An open
+    referral has stayed open longest; one without further action and without a closure was never open
+    (section 0, fact 3). What is left would go to a hash.
+    """
+    in_trial = [r for r in referrals if programme.trial_start <= r["referral_date"] <= programme.trial_end]
+    if not in_trial:
+        return []
+    first_day = min(r["referral_date"] for r in in_trial)
+    of_day = [r for r in in_trial if r["referral_date"] == first_day]
+    best = min(_rank_on_the_day(r) for r in of_day)
+    return [r for r in of_day if _rank_on_the_day(r) == best]
+
+
+def _rank_on_the_day(referral: Row) -> tuple[bool, int]:
+    if referral["closure_date"] is not None:
+        closed = referral["closure_date"]
+    else:
+        closed = referral["referral_date"] if referral["is_nfa"] else OPEN_FOR_EVER
+    return referral["is_nfa"], -(closed - referral["referral_date"]).days
+
+
+def is_looked_after_at(day: date, periods: list[Row]) -> bool:
+    """In a period of care, in any LA, that began before the day and lasts beyond it (FV.OUT.P)."""
+    return any(
+        p["care_start_date"] < day and (p["care_end_date"] is None or p["care_end_date"] > day)
+        for p in periods
+    )
+
+
+def outcome_row(
+    index: Row, child_id: ChildId, record: ChildRecord, programme: Programme, context: Context
+) -> Row:
+    """Sample, treatment, covariates and outcome of a child at its index referral."""
+    day, la_id = index["referral_date"], index["la_id"]
+    birth = birth_of(record)
+    is_unborn = is_unborn_at(day, la_id, birth, record, context.areas)
+    age_months = None
+    if is_unborn:
+        age_months = 0
+    elif birth is not None:
+        age_months = (day.year - birth[0]) * 12 + day.month - birth[1]
+    is_in_age_range = (
+        age_months is not None and programme.minimum_age <= age_months // 12 <= programme.maximum_age
+    )
+    is_looked_after = is_looked_after_at(day, record.periods)
+    code, group = ethnicity_of(record, context.ethnic_groups)
+
+    window_end = add_months(day, programme.window_months)
+    if programme.is_censored_at_18 and birth is not None:
+        eighteenth_birthday = date(birth[0] + 18, birth[1], 1)
+        window_end = min(window_end, eighteenth_birthday - timedelta(days=1))
+    is_fully_observed = window_end <= context.last_day_cla
+    first_care = min(
+        (p["care_start_date"] for p in record.periods if p["care_start_date"] >= day), default=None
+    )
+    becomes_looked_after = first_care is not None and first_care <= window_end
+    return {
+        "programme_id": programme.programme_id,
+        "child_id": child_id,
+        "la_id": la_id,
+        "index_referral_date": day,
+        "financial_year": financial_year_of(day),
+        "is_treatment_la": la_id in programme.go_live,
+        "is_treated": la_id in programme.go_live and day >= programme.go_live[la_id],
+        "age_at_referral_months": age_months,
+        "is_in_age_range": is_in_age_range,
+        "is_unborn_at_referral": is_unborn,
+        "is_looked_after_at_referral": is_looked_after,
+        "gender": 0 if is_unborn else gender_of(record, context.gender_codes),
+        "ethnicity": code,
+        "ethnic_group": group,
+        "is_disabled": is_disabled(record),
+        "is_fsm": is_fsm(record, day),
+        "is_uasc": is_uasc(record),
+        "previous_cpp_count": previous_cpp_count(record, index, context.areas),
+        "primary_need": index["primary_need"],
+        "first_care_start_date": first_care,
+        "first_care_start_date_in_window": first_care if becomes_looked_after else None,
+        "has_become_looked_after": becomes_looked_after if is_fully_observed else None,
+        "is_in_sample__became_looked_after": is_in_age_range
+        and not (is_looked_after and programme.is_already_looked_after_excluded),
+        "is_fully_observed__became_looked_after": is_fully_observed,
+    }
+
+
+class Context:
+    """What is the same for all children: areas, code lists, the last day that the CLA extract covers."""
+
+    def __init__(self, seeds: dict, areas: Areas, last_day_cla: date) -> None:
+        self.areas = areas
+        self.last_day_cla = last_day_cla
+        self.gender_codes = seeds["gender_codes"]
+        self.ethnic_groups = {tidy(r["ethnicity_code"]): r["ethnic_group"] for r in seeds["ethnicity_codes"]}
+
+
+def last_day_covered(rows: Iterable[Row]) -> date:
+    """31 March of the latest return year present; nothing is covered without a return (FV.SAMPLE.5)."""
+    return date(max((int(r["return_year"]) for r in rows), default=1), 3, 31)
+
+
+def child_label(child_id: ChildId) -> str:
+    """The child id as one text."""
+    return "|".join(child_id)
+
+
+def evaluate(
+    tables: dict[str, list[Row]],
+    seeds: dict[str, list[Row]],
+    *,
+    last_day_cla: date | None = None,
+    only: set[ChildId] | None = None,
+) -> dict[str, list[Row]]:
+    """Referral spells, care periods and outcome rows of all children in the tables.
+
+    tables: the landing tables by name. seeds: the seeds by file name without suffix.
+    last_day_cla: the last day that the whole CLA extract covers, where the tables are a part of it.
+    only: the children to return, where the tables hold rows of others too.
+    """
+    areas = Areas(seeds["local_authority_successors"])
+    children = Children(tables["cin_records"], tables["cla_children"], areas)
+    spells = referral_spells(tables["cin_records"], children, seeds)
+    periods = care_periods(tables["cla_episodes"], children, seeds)
+    context = Context(seeds, areas, last_day_cla or last_day_covered(tables["cla_episodes"]))
+
+    records: dict[ChildId, ChildRecord] = defaultdict(ChildRecord)
+    for row in tables["cin_records"]:
+        records[children.child_of(row)].cin.append(row)
+    for row in tables["cla_children"]:
+        records[children.child_of(row)].cla.append(row)
+    for row in tables["npd_pupils"]:
+        pupil: ChildId = ("pupil", tidy(row["pupil_id"]) or "")
+        if pupil in records:
+            records[pupil].census.append(row)
+    for spell in spells:
+        records[spell["child_id"]].referrals.append(spell)
+    for period in periods:
+        records[period["child_id"]].periods.append(period)
+
+    outcomes = []
+    for programme_row in seeds["programmes"]:
+        programme = Programme(programme_row, seeds, areas)
+        for child_id, record in sorted(records.items()):
+            candidates = index_candidates(record.referrals, programme)
+            if not candidates:
+                continue
+            rows = [outcome_row(c, child_id, record, programme, context) for c in candidates]
+            rows.sort(
+                key=lambda r: hashlib.md5(f"{r['la_id']}|{child_label(r['child_id'])}".encode()).hexdigest()
+            )
+            outcomes.append({**rows[0], "tie_candidates": rows if len(rows) > 1 else []})
+    found = {"referral_spells": spells, "care_periods": periods, "child_outcomes": outcomes}
+    if only is None:
+        return found
+    return {name: [r for r in rows if r["child_id"] in only] for name, rows in found.items()}
+
+
+def main() -> None:
+    """Evaluate a part of a landing directory and write it as JSON."""
+    from landing_rows import read_part, read_seeds
+
+    parser = argparse.ArgumentParser(description="Reference definitions on a landing directory")
+    parser.add_argument("landing_dir", type=Path)
+    parser.add_argument("seeds_dir", type=Path)
+    parser.add_argument("out_json", type=Path)
+    parser.add_argument("--every", type=int, metavar="N", help="one child in N, by a hash of its identity")
+    parser.add_argument("--pupils", nargs="+", default=[], metavar="ID", help="these pupil ids")
+    arguments = parser.parse_args()
+
+    seeds = read_seeds(arguments.seeds_dir)
+    part = read_part(arguments.landing_dir, seeds, every=arguments.every, pupils=arguments.pupils)
+    found = evaluate(part.tables, seeds, last_day_cla=part.last_day_cla, only=part.children)
+    text = json.dumps(found, default=lambda v: v.isoformat(), indent=1)
+    arguments.out_json.write_text(text, encoding="utf-8")
+    print({name: len(rows) for name, rows in found.items()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,723 @@
+"""Hand-written children: a few landing rows each, and what the register says about them.
+
+Every expected value was worked out with a calendar, not by running code. The children have ids of their
+own, so all of them can be loaded together (``all_tables``) into this implementation or into any other.
+
+Croydon (306) is a comparison LA; Warwickshire (937) went live on 1 July 2021, Newcastle (391) on
+1 November 2021. The trial period is 1 January 2021 to 31 May 2023. The extracts cover all up to
+31 March 2025 (the row of BACKGROUND sees to that).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Case:
+    """One child. outcome: the expected values of its outcome row; None: it has no outcome row."""
+
+    name: str
+    why: str
+    rows: dict[str, list[Row]]
+    child_id: tuple[str, ...]
+    outcome: Row | None = None
+    periods: list[tuple[str, str | None]] | None = None
+    spells: list[Row] | None = None
+    tie_la_ids: list[str] = field(default_factory=list)
+
+
+CASES: list[Case] = []
+
+
+def day(iso: str | None) -> date | None:
+    return date.fromisoformat(iso) if iso else None
+
+
+def return_year(iso: str) -> int:
+    return int(iso[:4]) + (iso[5:7] >= "04")
+
+
+def cin(child: str, referral: str, **values: Any) -> Row:
+    """One CIN record: a girl in Croydon born May 2013, White British, abuse or neglect, still open."""
+    year = values.get("return_year", return_year(referral))
+    row = {
+        "return_year": year,
+        "la_code": "306",
+        "la_child_id": child,
+        "pupil_id": None,
+        "birth_year": 2013,
+        "birth_month": 5,
+        "is_expected_birth": "0",
+        "is_unborn": "0",
+        "gender": "2" if year < 2025 else "F",
+        "ethnicity": "WBRI",
+        "disability": "0",
+        "referral_date": referral,
+        "referral_source": "6",
+        "primary_need": "N1",
+        "referral_nfa": "0",
+        "closure_date": None,
+        "closure_reason": None,
+        "cpp_start_date": None,
+        "cpp_end_date": None,
+        "cpp_initial_category": None,
+        "cpp_previous_count": None,
+        "cin_plan_start_date": None,
+        "cin_plan_end_date": None,
+    }
+    return _dated({**row, **values})
+
+
+def episode(child: str, start: str, end: str | None = None, ceased: str | None = None, **values: Any) -> Row:
+    """One episode of care: started (S), interim care order, foster care, in Croydon."""
+    row = {
+        "return_year": return_year(end or start),
+        "la_code": "306",
+        "la_child_id": child,
+        "episode_start_date": start,
+        "reason_for_new_episode": "S",
+        "legal_status": "C1",
+        "category_of_need": "N1",
+        "placement": "U6",
+        "episode_end_date": end,
+        "reason_episode_ceased": ceased,
+    }
+    return _dated({**row, **values})
+
+
+def looked_after(child: str, year: int, **values: Any) -> Row:
+    """One row of cla_children, agreeing with ``cin``."""
+    row = {
+        "return_year": year,
+        "la_code": "306",
+        "la_child_id": child,
+        "pupil_id": None,
+        "birth_year": 2013,
+        "birth_month": 5,
+        "gender": "2" if year < 2025 else "F",
+        "ethnicity": "WBRI",
+        "uasc_status": "0",
+    }
+    return {**row, **values}
+
+
+def census(pupil: str, year: int, **values: Any) -> Row:
+    """One spring census row: year 4, never on free meals."""
+    row = {
+        "census_year": year,
+        "pupil_id": pupil,
+        "gender": "F",
+        "ethnicity": "WBRI",
+        "nc_year": "4",
+        "fsm_eligible": "0",
+        "ever_fsm_6": "0",
+        "ever_fsm_6_p": "0",
+        "ever_fsm_all": "0",
+    }
+    return {**row, **values}
+
+
+def _dated(row: Row) -> Row:
+    return {k: day(v) if k.endswith("_date") else v for k, v in row.items()}
+
+
+def case(
+    name: str,
+    why: str,
+    *rows: Row,
+    child_id: tuple[str, ...] | None = None,
+    **expected: Any,
+) -> None:
+    """Add a case; a row's table is told by its columns."""
+    tables: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if "referral_date" in row:
+            tables["cin_records"].append(row)
+        elif "episode_start_date" in row:
+            tables["cla_episodes"].append(row)
+        elif "census_year" in row:
+            tables["npd_pupils"].append(row)
+        else:
+            tables["cla_children"].append(row)
+    CASES.append(Case(name, why, dict(tables), child_id or ("la", "306", name.upper()), **expected))
+
+
+def all_tables(cases: list[Case] | None = None) -> dict[str, list[Row]]:
+    """The landing tables of all (or some) cases together, with the row that closes the extracts."""
+    tables: dict[str, list[Row]] = {
+        "cin_records": [cin("BACKGROUND", "2018-05-01", return_year=2025)],
+        "cla_children": [looked_after("BACKGROUND", 2025)],
+        "cla_episodes": [episode("BACKGROUND", "2018-05-01", return_year=2025)],
+        "npd_pupils": [],
+    }
+    for one in CASES if cases is None else cases:
+        for table, rows in one.rows.items():
+            tables[table].extend(rows)
+    return tables
+
+
+# --- The window of the primary outcome (FV.OUT.P) ---------------------------------------------------
+
+case(
+    "looked_after_on_last_day",
+    "referral 10 March 2022 + 18 months = 10 September 2023, the last day counts",
+    cin("LOOKED_AFTER_ON_LAST_DAY", "2022-03-10"),
+    episode("LOOKED_AFTER_ON_LAST_DAY", "2023-09-10"),
+    looked_after("LOOKED_AFTER_ON_LAST_DAY", 2024),
+    outcome={
+        "la_id": "306",
+        "index_referral_date": day("2022-03-10"),
+        "financial_year": "2021/22",
+        "is_treatment_la": False,
+        "is_treated": False,
+        "age_at_referral_months": 106,
+        "is_unborn_at_referral": False,
+        "is_looked_after_at_referral": False,
+        "gender": 2,
+        "ethnicity": "WBRI",
+        "ethnic_group": "White",
+        "is_disabled": False,
+        "is_fsm": None,
+        "is_uasc": False,
+        "previous_cpp_count": 0,
+        "primary_need": 1,
+        "first_care_start_date": day("2023-09-10"),
+        "has_become_looked_after": True,
+        "is_in_sample__became_looked_after": True,
+        "is_fully_observed__became_looked_after": True,
+    },
+    periods=[("2023-09-10", None)],
+)
+case(
+    "looked_after_day_after",
+    "one day after the window: not within 18 months",
+    cin("LOOKED_AFTER_DAY_AFTER", "2022-03-10"),
+    episode("LOOKED_AFTER_DAY_AFTER", "2023-09-11"),
+    outcome={
+        "first_care_start_date": day("2023-09-11"),
+        "first_care_start_date_in_window": None,
+        "has_become_looked_after": False,
+    },
+)
+case(
+    "never_looked_after",
+    "no episode at all is an observed 0",
+    cin("NEVER_LOOKED_AFTER", "2022-03-10"),
+    outcome={"first_care_start_date": None, "has_become_looked_after": False},
+    periods=[],
+)
+case(
+    "care_start_on_referral_day",
+    "care that starts on the day of the referral is becoming looked after, not being looked after",
+    cin("CARE_START_ON_REFERRAL_DAY", "2022-03-10"),
+    episode("CARE_START_ON_REFERRAL_DAY", "2022-03-10", "2022-05-01", "E4A"),
+    outcome={
+        "is_looked_after_at_referral": False,
+        "has_become_looked_after": True,
+        "is_in_sample__became_looked_after": True,
+    },
+    periods=[("2022-03-10", "2022-05-01")],
+)
+case(
+    "already_looked_after",
+    "in care at the referral: flagged and out of the sample, also when a new period starts later",
+    cin("ALREADY_LOOKED_AFTER", "2022-03-10"),
+    episode("ALREADY_LOOKED_AFTER", "2021-12-01", "2022-03-11", "E4A"),
+    episode("ALREADY_LOOKED_AFTER", "2022-10-01"),
+    outcome={
+        "is_looked_after_at_referral": True,
+        "first_care_start_date": day("2022-10-01"),
+        "has_become_looked_after": True,
+        "is_in_sample__became_looked_after": False,
+    },
+    periods=[("2021-12-01", "2022-03-11"), ("2022-10-01", None)],
+)
+case(
+    "care_ended_on_referral_day",
+    "an earlier period that ends on the day of the referral is over; only the later start counts (D.3)",
+    cin("CARE_ENDED_ON_REFERRAL_DAY", "2022-03-10"),
+    episode("CARE_ENDED_ON_REFERRAL_DAY", "2021-12-01", "2022-03-10", "E4A"),
+    episode("CARE_ENDED_ON_REFERRAL_DAY", "2022-04-02"),
+    outcome={
+        "is_looked_after_at_referral": False,
+        "first_care_start_date": day("2022-04-02"),
+        "has_become_looked_after": True,
+        "is_in_sample__became_looked_after": True,
+    },
+)
+case(
+    "respite_only",
+    "short breaks (V3, V4) are not becoming looked after, though they are coded S",
+    cin("RESPITE_ONLY", "2022-03-10"),
+    episode("RESPITE_ONLY", "2022-04-01", "2022-04-09", "E8", legal_status="V3"),
+    episode("RESPITE_ONLY", "2022-06-01", legal_status="V4"),
+    outcome={"first_care_start_date": None, "has_become_looked_after": False},
+    periods=[],
+)
+case(
+    "respite_then_care_same_day",
+    "a care order on the day on which a short break starts: the short break does not hide it (B.4)",
+    cin("RESPITE_THEN_CARE_SAME_DAY", "2022-03-10"),
+    episode("RESPITE_THEN_CARE_SAME_DAY", "2022-05-01", "2022-05-06", "E8", legal_status="V3"),
+    episode("RESPITE_THEN_CARE_SAME_DAY", "2022-05-01", "2022-07-01", "E4A", legal_status="L2"),
+    outcome={"has_become_looked_after": True},
+    periods=[("2022-05-01", "2022-07-01")],
+)
+case(
+    "referral_31_august",
+    "31 August 2021 + 18 months = 28 February 2023, which still counts",
+    cin("REFERRAL_31_AUGUST", "2021-08-31"),
+    episode("REFERRAL_31_AUGUST", "2023-02-28"),
+    outcome={"has_become_looked_after": True},
+)
+case(
+    "referral_31_august_day_after",
+    "1 March 2023 is after 28 February 2023",
+    cin("REFERRAL_31_AUGUST_DAY_AFTER", "2021-08-31"),
+    episode("REFERRAL_31_AUGUST_DAY_AFTER", "2023-03-01"),
+    outcome={"has_become_looked_after": False},
+)
+case(
+    "referral_31_august_leap",
+    "31 August 2022 + 18 months = 29 February 2024, which counts",
+    cin("REFERRAL_31_AUGUST_LEAP", "2022-08-31"),
+    episode("REFERRAL_31_AUGUST_LEAP", "2024-02-29"),
+    outcome={"has_become_looked_after": True},
+)
+
+# --- Age (FV.SAMPLE.1) ------------------------------------------------------------------------------
+
+case(
+    "turns_18_before_referral",
+    "born February 2004, referred February 2022: 216 months, 18 and out of the sample",
+    cin("TURNS_18_BEFORE_REFERRAL", "2022-02-01", birth_year=2004, birth_month=2),
+    outcome={
+        "age_at_referral_months": 216,
+        "is_in_age_range": False,
+        "is_in_sample__became_looked_after": False,
+    },
+)
+case(
+    "17_turning_18_mid_window",
+    "17 at the referral keeps the whole window: care after the 18th birthday counts (FV.SAMPLE.5)",
+    cin("17_TURNING_18_MID_WINDOW", "2022-02-01", birth_year=2004, birth_month=3),
+    episode("17_TURNING_18_MID_WINDOW", "2022-12-01"),
+    outcome={
+        "age_at_referral_months": 215,
+        "has_become_looked_after": True,
+        "is_in_sample__became_looked_after": True,
+        "is_fully_observed__became_looked_after": True,
+    },
+)
+case(
+    "born_29_february",
+    "born (29) February 2004, referred 31 January 2022: the month decides, 215 months, in the sample",
+    cin("BORN_29_FEBRUARY", "2022-01-31", birth_year=2004, birth_month=2),
+    outcome={"age_at_referral_months": 215, "is_in_sample__became_looked_after": True},
+)
+case(
+    "unborn_at_referral",
+    "expected in March, born in April after the referral: unborn, age 0, gender 0 though a boy later",
+    cin(
+        "UNBORN_AT_REFERRAL",
+        "2022-01-20",
+        birth_year=2022,
+        birth_month=3,
+        is_expected_birth="1",
+        is_unborn="1",
+        gender="0",
+        ethnicity="NOBT",
+    ),
+    cin(
+        "UNBORN_AT_REFERRAL",
+        "2022-01-20",
+        return_year=2023,
+        birth_year=2022,
+        birth_month=4,
+        gender="1",
+        closure_date="2022-09-01",
+        closure_reason="RC7",
+    ),
+    episode("UNBORN_AT_REFERRAL", "2022-04-03"),
+    outcome={
+        "age_at_referral_months": 0,
+        "is_unborn_at_referral": True,
+        "gender": 0,
+        "ethnicity": "WBRI",
+        "has_become_looked_after": True,
+        "is_in_sample__became_looked_after": True,
+    },
+)
+case(
+    "unborn_by_the_flag",
+    "expected in the month of the referral: only the return's flag says unborn",
+    cin(
+        "UNBORN_BY_THE_FLAG",
+        "2022-03-20",
+        birth_year=2022,
+        birth_month=3,
+        is_expected_birth="1",
+        is_unborn="1",
+        gender="0",
+    ),
+    outcome={"age_at_referral_months": 0, "is_unborn_at_referral": True, "gender": 0},
+)
+case(
+    "born_in_month_of_referral",
+    "born in the month of the referral, no flag: born, age 0, gender known",
+    cin("BORN_IN_MONTH_OF_REFERRAL", "2022-03-02", birth_year=2022, birth_month=3, gender="1"),
+    outcome={"age_at_referral_months": 0, "is_unborn_at_referral": False, "gender": 1},
+)
+
+# --- Which referral (A.7, FV.SAMPLE.1, FV.SAMPLE.6, FV.PROG.3) --------------------------------------
+
+case(
+    "re_reported_referral",
+    "one referral in three returns: one spell, latest closure, earliest valid need",
+    cin("RE_REPORTED_REFERRAL", "2021-02-01", primary_need="XX"),
+    cin("RE_REPORTED_REFERRAL", "2021-02-01", return_year=2022, primary_need="N4"),
+    cin(
+        "RE_REPORTED_REFERRAL",
+        "2021-02-01",
+        return_year=2023,
+        primary_need="N5",
+        closure_date="2022-06-30",
+        closure_reason="RC7",
+    ),
+    outcome={"index_referral_date": day("2021-02-01"), "financial_year": "2020/21", "primary_need": 4},
+    spells=[
+        {
+            "la_code": "306",
+            "la_id": "306",
+            "referral_date": day("2021-02-01"),
+            "closure_date": day("2022-06-30"),
+            "closure_reason": "RC7",
+            "is_nfa": False,
+            "primary_need": 4,
+        }
+    ],
+)
+case(
+    "nfa_in_one_return_only",
+    "no further action in one return, open in the next: further action",
+    cin("NFA_IN_ONE_RETURN_ONLY", "2021-03-30", referral_nfa="1", primary_need=None),
+    cin("NFA_IN_ONE_RETURN_ONLY", "2021-03-30", return_year=2022, referral_nfa="0", primary_need="N8"),
+    outcome={"primary_need": 8},
+    spells=[{"is_nfa": False, "primary_need": 8}],
+)
+case(
+    "nfa_counts_as_referral",
+    "basis 'all': a referral with no further action is the index though a real one follows",
+    cin("NFA_COUNTS_AS_REFERRAL", "2021-06-01", referral_nfa="true", primary_need=None),
+    cin("NFA_COUNTS_AS_REFERRAL", "2021-09-01"),
+    outcome={"index_referral_date": day("2021-06-01"), "primary_need": None},
+    spells=[{"is_nfa": True}, {"is_nfa": False}],
+)
+case(
+    "first_in_the_trial_period",
+    "a referral of 31 December 2020 is too early; the first one in the trial period is the index",
+    cin("FIRST_IN_THE_TRIAL_PERIOD", "2020-12-31", closure_date="2021-02-10", closure_reason="RC7"),
+    cin("FIRST_IN_THE_TRIAL_PERIOD", "2021-03-05", closure_date="2021-04-01", closure_reason="RC7"),
+    cin("FIRST_IN_THE_TRIAL_PERIOD", "2022-03-05"),
+    outcome={"index_referral_date": day("2021-03-05")},
+)
+case(
+    "last_day_of_the_trial_period",
+    "31 May 2023: six months after the last go-live month, to its end; observed to 30 November 2024",
+    cin("LAST_DAY_OF_THE_TRIAL_PERIOD", "2023-05-31"),
+    outcome={"index_referral_date": day("2023-05-31"), "is_fully_observed__became_looked_after": True},
+)
+case(
+    "after_the_trial_period",
+    "1 June 2023 is outside",
+    cin("AFTER_THE_TRIAL_PERIOD", "2023-06-01"),
+    outcome=None,
+)
+case(
+    "two_las_same_day",
+    "same day, two LAs, one pupil: Newcastle took no further action, so Croydon is the index",
+    cin("TWO_LAS_SAME_DAY", "2022-03-10", pupil_id="PUPIL2LAS"),
+    cin(
+        "TWO_LAS_SAME_DAY_N",
+        "2022-03-10",
+        pupil_id="PUPIL2LAS",
+        la_code="391",
+        referral_nfa="1",
+        primary_need=None,
+    ),
+    child_id=("pupil", "PUPIL2LAS"),
+    outcome={"la_id": "306", "is_treatment_la": False, "primary_need": 1},
+)
+case(
+    "two_las_same_day_longest_open",
+    "both with further action: the referral that stayed open longest (Newcastle, still open)",
+    cin(
+        "TWO_LAS_LONGEST_OPEN",
+        "2022-03-10",
+        pupil_id="PUPILLONGEST",
+        closure_date="2022-03-30",
+        closure_reason="RC8",
+    ),
+    cin("TWO_LAS_LONGEST_OPEN_N", "2022-03-10", pupil_id="PUPILLONGEST", la_code="391", primary_need="N5"),
+    child_id=("pupil", "PUPILLONGEST"),
+    outcome={"la_id": "391", "is_treatment_la": True, "is_treated": True, "primary_need": 5},
+)
+case(
+    "two_las_same_day_tie",
+    "nothing tells the two apart but a hash: both are candidates",
+    cin("TWO_LAS_TIE", "2022-03-10", pupil_id="PUPILTIE"),
+    cin("TWO_LAS_TIE_N", "2022-03-10", pupil_id="PUPILTIE", la_code="391"),
+    child_id=("pupil", "PUPILTIE"),
+    outcome={"index_referral_date": day("2022-03-10")},
+    tie_la_ids=["306", "391"],
+)
+
+# --- Treatment (FV.TREAT.1) -------------------------------------------------------------------------
+
+case(
+    "treated_from_the_first_day",
+    "Warwickshire, 1 July 2021: treated",
+    cin("TREATED_FROM_THE_FIRST_DAY", "2021-07-01", la_code="937"),
+    child_id=("la", "937", "TREATED_FROM_THE_FIRST_DAY"),
+    outcome={"is_treatment_la": True, "is_treated": True, "financial_year": "2021/22"},
+)
+case(
+    "day_before_go_live",
+    "Warwickshire, 30 June 2021: a treatment LA, not yet treated",
+    cin("DAY_BEFORE_GO_LIVE", "2021-06-30", la_code="937"),
+    child_id=("la", "937", "DAY_BEFORE_GO_LIVE"),
+    outcome={"is_treatment_la": True, "is_treated": False},
+)
+
+# --- Who is who (FV.SAMPLE.1, traps 4 and 24) -------------------------------------------------------
+
+case(
+    "changed_child_id_bridged_by_pupil_id",
+    "a new LA child id, the same pupil id: care under the new id belongs to the referral under the old",
+    cin("CHANGED_CHILD_ID_OLD", "2022-03-10", pupil_id="PUPILBRIDGE", birth_month=6),
+    looked_after("CHANGED_CHILD_ID_NEW", 2023, pupil_id="PUPILBRIDGE"),
+    looked_after("CHANGED_CHILD_ID_NEW", 2024, pupil_id=None),
+    episode("CHANGED_CHILD_ID_NEW", "2022-11-01", return_year=2024),
+    child_id=("pupil", "PUPILBRIDGE"),
+    outcome={
+        "has_become_looked_after": True,
+        "first_care_start_date": day("2022-11-01"),
+        "age_at_referral_months": 106,
+    },
+)
+case(
+    "un_code_is_no_pupil_id",
+    "'UN3' says why there is no pupil id; it links nobody",
+    cin("UN_CODE_IS_NO_PUPIL_ID", "2022-03-10", pupil_id="UN3"),
+    outcome={"index_referral_date": day("2022-03-10"), "is_fsm": None},
+)
+case(
+    "reorganised_la",
+    "Northamptonshire (928) then West Northamptonshire (941): one area, one referral, one period of care",
+    cin("REORGANISED_LA", "2021-02-10", la_code="928"),
+    cin(
+        "REORGANISED_LA",
+        "2021-02-10",
+        return_year=2022,
+        la_code="941",
+        closure_date="2021-12-01",
+        closure_reason="RC7",
+    ),
+    looked_after("REORGANISED_LA", 2021, la_code="928"),
+    looked_after("REORGANISED_LA", 2022, la_code="941"),
+    episode("REORGANISED_LA", "2021-02-20", la_code="928", return_year=2021),
+    episode("REORGANISED_LA", "2021-02-20", "2021-06-01", "E4A", la_code="941"),
+    child_id=("la", "928", "REORGANISED_LA", "2013-05"),
+    outcome={"la_id": "928", "has_become_looked_after": True},
+    periods=[("2021-02-20", "2021-06-01")],
+    spells=[{"la_code": "928", "la_id": "928", "closure_date": day("2021-12-01")}],
+)
+case(
+    "reused_id_in_reorganised_la",
+    "the id of a Northamptonshire child given to another child in 941: two children, told by birth",
+    cin("REUSED_ID", "2021-02-10", la_code="928", birth_year=2010, birth_month=1),
+    cin("REUSED_ID", "2022-02-10", la_code="941"),
+    looked_after("REUSED_ID", 2022, la_code="941"),
+    episode("REUSED_ID", "2022-02-20", la_code="941"),
+    child_id=("la", "928", "REUSED_ID", "2010-01"),
+    outcome={"index_referral_date": day("2021-02-10"), "has_become_looked_after": False},
+    periods=[],
+)
+
+# --- Chaining episodes of care (B.3) ----------------------------------------------------------------
+
+case(
+    "chained_episodes",
+    "a change of placement and a change of status do not end care; 31 March rows are not new episodes",
+    cin("CHAINED_EPISODES", "2022-03-10"),
+    episode("CHAINED_EPISODES", "2022-03-20", return_year=2022),
+    episode("CHAINED_EPISODES", "2022-03-20", "2022-06-01", "X1"),
+    episode("CHAINED_EPISODES", "2022-06-01", "2022-08-01", "X1", reason_for_new_episode="P"),
+    episode("CHAINED_EPISODES", "2022-08-01", "2022-12-24", "E4A", reason_for_new_episode="L"),
+    periods=[("2022-03-20", "2022-12-24")],
+    outcome={"first_care_start_date": day("2022-03-20")},
+)
+case(
+    "gap_after_x1",
+    "X1, then a gap, then a change of placement: the gap is in the record, care went on",
+    cin("GAP_AFTER_X1", "2022-07-01"),
+    episode("GAP_AFTER_X1", "2022-03-20", "2022-06-01", "X1"),
+    episode("GAP_AFTER_X1", "2022-07-05", "2022-12-24", "E4A", reason_for_new_episode="P"),
+    periods=[("2022-03-20", "2022-12-24")],
+    outcome={"is_looked_after_at_referral": True, "first_care_start_date": None},
+)
+case(
+    "s_after_x1",
+    "X1, then a gap, then a start (S): a new period, the old one ended on its last day",
+    cin("S_AFTER_X1", "2022-07-01"),
+    episode("S_AFTER_X1", "2022-03-20", "2022-06-01", "X1"),
+    episode("S_AFTER_X1", "2022-07-05", "2022-12-24", "E4A"),
+    periods=[("2022-03-20", "2022-06-01"), ("2022-07-05", "2022-12-24")],
+    outcome={"is_looked_after_at_referral": False, "has_become_looked_after": True},
+)
+case(
+    "s_on_the_day_of_x1",
+    "S on the very day of an X1 is a mis-coded change (rule 431): one period",
+    cin("S_ON_THE_DAY_OF_X1", "2022-05-01"),
+    episode("S_ON_THE_DAY_OF_X1", "2022-03-20", "2022-06-01", "X1"),
+    episode("S_ON_THE_DAY_OF_X1", "2022-06-01", "2022-12-24", "E4A"),
+    periods=[("2022-03-20", "2022-12-24")],
+    outcome={"is_looked_after_at_referral": True, "is_in_sample__became_looked_after": False},
+)
+case(
+    "home_and_back_the_same_day",
+    "returned home and started again on one day: a new period (S after an end for good)",
+    cin("HOME_AND_BACK_THE_SAME_DAY", "2022-06-01"),
+    episode("HOME_AND_BACK_THE_SAME_DAY", "2022-03-20", "2022-06-01", "E4A"),
+    episode("HOME_AND_BACK_THE_SAME_DAY", "2022-06-01", "2022-12-24", "E4A"),
+    periods=[("2022-03-20", "2022-06-01"), ("2022-06-01", "2022-12-24")],
+    outcome={"is_looked_after_at_referral": False, "has_become_looked_after": True},
+)
+case(
+    "gap_after_an_end",
+    "home, then back with a wrong reason (P instead of S): the gap makes it a new period",
+    cin("GAP_AFTER_AN_END", "2022-06-10"),
+    episode("GAP_AFTER_AN_END", "2022-03-20", "2022-06-01", "E4A"),
+    episode("GAP_AFTER_AN_END", "2022-07-01", reason_for_new_episode="P"),
+    periods=[("2022-03-20", "2022-06-01"), ("2022-07-01", None)],
+    outcome={"has_become_looked_after": True},
+)
+
+# --- Covariates (FV.COV) ----------------------------------------------------------------------------
+
+case(
+    "gender_and_ethnicity_conflict",
+    "recorded 2 then M, Pakistani then Indian, and a refusal: gender 4, code missing, group Asian",
+    cin("GENDER_AND_ETHNICITY", "2022-03-10", ethnicity="APKN"),
+    cin("GENDER_AND_ETHNICITY", "2022-03-10", return_year=2023, gender="0", ethnicity="REFU"),
+    cin("GENDER_AND_ETHNICITY", "2022-03-10", return_year=2025, gender="M", ethnicity="aind "),
+    child_id=("la", "306", "GENDER_AND_ETHNICITY"),
+    outcome={"gender": 4, "ethnicity": None, "ethnic_group": "Asian"},
+)
+case(
+    "ethnic_groups_conflict",
+    "White British then Caribbean: group missing too; 2 then F then U is one gender",
+    cin("ETHNIC_GROUPS_CONFLICT", "2022-03-10"),
+    cin("ETHNIC_GROUPS_CONFLICT", "2024-05-01", return_year=2025, gender="U", ethnicity="BCRB"),
+    cin("ETHNIC_GROUPS_CONFLICT", "2022-03-10", return_year=2025, gender="F", ethnicity="NOBT"),
+    outcome={"gender": 2, "ethnicity": None, "ethnic_group": "Missing"},
+)
+case(
+    "maximum_over_time",
+    "disabled and asylum-seeking count once said, also after the referral and in another record",
+    cin("MAXIMUM_OVER_TIME", "2022-03-10", disability="NONE"),
+    cin("MAXIMUM_OVER_TIME", "2023-11-10", disability="AUT,LD"),
+    looked_after("MAXIMUM_OVER_TIME", 2019, uasc_status="1"),
+    looked_after("MAXIMUM_OVER_TIME", 2022, uasc_status="0"),
+    outcome={"is_disabled": True, "is_uasc": True, "index_referral_date": day("2022-03-10")},
+)
+case(
+    "free_meals_in_the_next_spring",
+    "referred 1 September 2021: the census of January 2022 is of the same academic year and counts",
+    cin("FREE_MEALS_NEXT_SPRING", "2021-09-01", pupil_id="PUPILFSM1"),
+    census("PUPILFSM1", 2021),
+    census("PUPILFSM1", 2022, fsm_eligible="1"),
+    child_id=("pupil", "PUPILFSM1"),
+    outcome={"is_fsm": True},
+)
+case(
+    "free_meals_too_late",
+    "referred 31 August 2021: the census of January 2022 is of the next academic year",
+    cin("FREE_MEALS_TOO_LATE", "2021-08-31", pupil_id="PUPILFSM2"),
+    census("PUPILFSM2", 2021),
+    census("PUPILFSM2", 2022, fsm_eligible="1"),
+    child_id=("pupil", "PUPILFSM2"),
+    outcome={"is_fsm": False},
+)
+case(
+    "pupil_premium_in_year_3",
+    "the pupil premium measure counts to year 2 only",
+    cin("PUPIL_PREMIUM_IN_YEAR_3", "2021-09-01", pupil_id="PUPILFSM3"),
+    census("PUPILFSM3", 2021, nc_year="3", ever_fsm_6_p="1", ever_fsm_6=None),
+    child_id=("pupil", "PUPILFSM3"),
+    outcome={"is_fsm": False},
+)
+case(
+    "pupil_premium_in_year_2",
+    "in year 2 it counts",
+    cin("PUPIL_PREMIUM_IN_YEAR_2", "2021-09-01", pupil_id="PUPILFSM4"),
+    census("PUPILFSM4", 2021, nc_year="2", ever_fsm_6_p="1", ever_fsm_6=None),
+    child_id=("pupil", "PUPILFSM4"),
+    outcome={"is_fsm": True},
+)
+case(
+    "not_observed_in_a_census",
+    "only a census after the referral's academic year: not observed",
+    cin("NOT_OBSERVED_IN_A_CENSUS", "2021-08-31", pupil_id="PUPILFSM5"),
+    census("PUPILFSM5", 2022, fsm_eligible="1"),
+    child_id=("pupil", "PUPILFSM5"),
+    outcome={"is_fsm": None},
+)
+case(
+    "previous_plans_seen",
+    "two earlier plans, one re-reported, one in another LA; the referral's own plan does not count",
+    cin("PREVIOUS_PLANS_SEEN", "2018-05-01", pupil_id="PUPILCPP1", cpp_start_date="2018-05-20"),
+    cin(
+        "PREVIOUS_PLANS_SEEN",
+        "2018-05-01",
+        return_year=2020,
+        pupil_id="PUPILCPP1",
+        cpp_start_date="2018-05-20",
+    ),
+    cin(
+        "PREVIOUS_PLANS_N",
+        "2020-05-01",
+        la_code="391",
+        pupil_id="PUPILCPP1",
+        cpp_start_date="2020-06-01",
+        cpp_previous_count=0,
+    ),
+    cin(
+        "PREVIOUS_PLANS_SEEN",
+        "2022-03-10",
+        pupil_id="PUPILCPP1",
+        cpp_start_date="2022-03-30",
+        cpp_previous_count=1,
+    ),
+    child_id=("pupil", "PUPILCPP1"),
+    outcome={"previous_cpp_count": 2},
+)
+case(
+    "previous_plans_stated",
+    "no earlier plan in the extracts, but the first plan after the referral says 3; a later plan says 4",
+    cin(
+        "PREVIOUS_PLANS_STATED",
+        "2022-03-10",
+        cpp_start_date="2022-03-30",
+        cpp_end_date="2022-09-30",
+        cpp_previous_count=3,
+    ),
+    cin("PREVIOUS_PLANS_STATED", "2023-03-10", cpp_start_date="2023-03-30", cpp_previous_count=4),
+    outcome={"previous_cpp_count": 3},
+)

@@ -1,0 +1,87 @@
+"""The reference implementation against children whose values were worked out by hand."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from definitions import Row, add_months, evaluate
+from hand_cases import CASES, Case, all_tables, cin, day, episode
+from landing_rows import read_seeds
+
+SEEDS = read_seeds(Path(__file__).parents[2] / "seeds")
+TOGETHER = evaluate(all_tables(), SEEDS)
+
+
+def rows_of(found: dict[str, list[Row]], name: str, child_id: tuple[str, ...]) -> list[Row]:
+    return [r for r in found[name] if r["child_id"] == child_id]
+
+
+def check(case: Case, found: dict[str, list[Row]]) -> None:
+    outcomes = rows_of(found, "child_outcomes", case.child_id)
+    if case.outcome is None:
+        assert outcomes == []
+    else:
+        (outcome,) = outcomes
+        assert {k: outcome[k] for k in case.outcome} == case.outcome, case.why
+        assert sorted(r["la_id"] for r in outcome["tie_candidates"]) == case.tie_la_ids
+    if case.periods is not None:
+        periods = rows_of(found, "care_periods", case.child_id)
+        assert [(p["care_start_date"], p["care_end_date"]) for p in periods] == [
+            (day(start), day(end)) for start, end in case.periods
+        ], case.why
+    if case.spells is not None:
+        spells = rows_of(found, "referral_spells", case.child_id)
+        assert len(spells) == len(case.spells)
+        for spell, expected in zip(spells, case.spells, strict=True):
+            assert {k: spell[k] for k in expected} == expected, case.why
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_case_among_all_children(case: Case) -> None:
+    check(case, TOGETHER)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_case_alone(case: Case) -> None:
+    check(case, evaluate(all_tables([case]), SEEDS))
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    backwards = {name: rows[::-1] for name, rows in all_tables().items()}
+    assert evaluate(backwards, SEEDS) == TOGETHER
+
+
+def test_window_beyond_the_extract_is_missing_not_0() -> None:
+    """FV.SAMPLE.5: 18 months after 30 September 2022 is 30 March 2024, after 1 October 2022 it is not."""
+    tables = {
+        "cin_records": [cin("INSIDE", "2022-09-30"), cin("OUTSIDE", "2022-10-01")],
+        "cla_children": [],
+        "cla_episodes": [
+            episode("INSIDE", "2023-01-01", return_year=2024),
+            episode("OUTSIDE", "2023-01-01", return_year=2024),
+        ],
+        "npd_pupils": [],
+    }
+    inside, outside = evaluate(tables, SEEDS)["child_outcomes"]
+    assert inside["has_become_looked_after"] is True
+    assert inside["is_fully_observed__became_looked_after"] is True
+    assert outside["has_become_looked_after"] is None
+    assert outside["is_fully_observed__became_looked_after"] is False
+    assert outside["is_in_sample__became_looked_after"] is True
+
+
+@pytest.mark.parametrize(
+    ("start", "months", "expected"),
+    [
+        ("2021-08-31", 18, "2023-02-28"),
+        ("2022-08-31", 18, "2024-02-29"),
+        ("2021-07-01", -6, "2021-01-01"),
+        ("2021-03-31", -1, "2021-02-28"),
+        ("2022-12-15", 12, "2023-12-15"),
+    ],
+)
+def test_calendar_months(start: str, months: int, expected: str) -> None:
+    assert add_months(date.fromisoformat(start), months) == date.fromisoformat(expected)

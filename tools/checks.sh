@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Style and types of SQL and Python. Each tool prints only what is wrong.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=.venv/bin
+$bin/ruff check --quiet python tests
+$bin/ruff format --quiet --check python tests
+$bin/mypy
+$bin/sqlfluff lint --processes 2 --nocolor -v 0 models macros analysis tests/dbt
