@@ -38,7 +38,7 @@ extracts: setup ## write the synthetic national extracts only (data/extracts)
 	@$(BIN)/sfpc synthesise --size $(SIZE) --seed $(SEED)
 
 .PHONY: build
-build: setup ## land data/extracts, run dbt build and publish the marts (data/marts.duckdb, data/marts/*.parquet)
+build: setup ## land data/extracts, run dbt build and publish the marts (data/warehouse.duckdb, data/marts/*.parquet)
 	@$(BIN)/sfpc land
 	@$(BIN)/sfpc build
 

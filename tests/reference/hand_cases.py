@@ -721,3 +721,54 @@ case(
     cin("PREVIOUS_PLANS_STATED", "2023-03-10", cpp_start_date="2023-03-30", cpp_previous_count=4),
     outcome={"previous_cpp_count": 3},
 )
+
+# --- Which report counts when they differ -----------------------------------------------------------
+
+case(
+    "pupil_id_of_the_first_year",
+    "two pupil ids under one LA child id: the first one over the return years is the child's",
+    cin("PUPIL_ID_OF_THE_FIRST_YEAR", "2021-02-01", pupil_id=None),
+    cin("PUPIL_ID_OF_THE_FIRST_YEAR", "2021-02-01", return_year=2022, pupil_id="PUPILZ"),
+    cin("PUPIL_ID_OF_THE_FIRST_YEAR", "2021-02-01", return_year=2023, pupil_id="PUPILA"),
+    child_id=("pupil", "PUPILZ"),
+    outcome={"index_referral_date": day("2021-02-01")},
+)
+case(
+    "real_birth_before_expected",
+    "a real birth counts, though a later return says expected again; of two real ones the later return's",
+    cin("REAL_BIRTH", "2021-02-01", birth_month=5),
+    cin("REAL_BIRTH", "2021-02-01", return_year=2022, birth_month=6),
+    cin("REAL_BIRTH", "2021-02-01", return_year=2023, birth_month=8, is_expected_birth="1"),
+    child_id=("la", "306", "REAL_BIRTH"),
+    outcome={"age_at_referral_months": 92, "is_unborn_at_referral": False},
+)
+case(
+    "two_las_same_day_nfa_open_longer",
+    "further action decides before length: the Newcastle NFA referral, closed later, is not the index",
+    cin("TWO_LAS_NFA_LONGER", "2022-03-10", pupil_id="PUPILNFA", closure_date="2022-03-20"),
+    cin(
+        "TWO_LAS_NFA_LONGER_N",
+        "2022-03-10",
+        pupil_id="PUPILNFA",
+        la_code="391",
+        referral_nfa="1",
+        closure_date="2022-12-20",
+    ),
+    child_id=("pupil", "PUPILNFA"),
+    outcome={"la_id": "306"},
+)
+case(
+    "two_closures",
+    "two returns with a closure: the later return's, even if it is the earlier day",
+    cin("TWO_CLOSURES", "2021-02-01", closure_date="2021-03-31", closure_reason="RC8"),
+    cin(
+        "TWO_CLOSURES",
+        "2021-02-01",
+        return_year=2022,
+        closure_date="2021-03-15",
+        closure_reason="RC7",
+    ),
+    cin("TWO_CLOSURES", "2021-02-01", return_year=2023),
+    outcome={"index_referral_date": day("2021-02-01")},
+    spells=[{"closure_date": day("2021-03-15"), "closure_reason": "RC7"}],
+)

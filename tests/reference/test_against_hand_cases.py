@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from definitions import Row, add_months, evaluate
 from hand_cases import CASES, Case, all_tables, cin, day, episode
-from landing_rows import read_seeds
+from landing_rows import COLUMNS, read_part, read_seeds
+from sfpc.landing.layout import TABLES
 
 SEEDS = read_seeds(Path(__file__).parents[2] / "seeds")
 TOGETHER = evaluate(all_tables(), SEEDS)
@@ -85,3 +88,30 @@ def test_window_beyond_the_extract_is_missing_not_0() -> None:
 )
 def test_calendar_months(start: str, months: int, expected: str) -> None:
     assert add_months(date.fromisoformat(start), months) == date.fromisoformat(expected)
+
+
+@pytest.fixture
+def landing_dir(tmp_path: Path) -> Path:
+    """All hand-written children as Parquet, with the column types of the landing layout."""
+    for name in COLUMNS:
+        lines = tmp_path / f"{name}.json"
+        rows = all_tables()[name]
+        lines.write_text("\n".join(json.dumps(r, default=lambda v: v.isoformat()) for r in rows))
+        (tmp_path / name).mkdir()
+        types = ", ".join(f"{c.name}: '{c.type}'" for c in TABLES[name].columns)
+        target = tmp_path / name / "part_00000.parquet"
+        duckdb.sql(f"select * from read_json('{lines}', columns = {{{types}}})").write_parquet(str(target))
+    return tmp_path
+
+
+def test_a_part_of_a_landing_directory_is_as_in_the_whole(landing_dir: Path) -> None:
+    named = read_part(landing_dir, SEEDS, pupils=["PUPILBRIDGE", "PUPILFSM4"])
+    assert named.children == {("pupil", "PUPILBRIDGE"), ("pupil", "PUPILFSM4")}
+    whole = read_part(landing_dir, SEEDS)
+    assert evaluate(whole.tables, SEEDS) == TOGETHER
+    for part in (named, read_part(landing_dir, SEEDS, every=3)):
+        assert part.children
+        found = evaluate(part.tables, SEEDS, last_day_cla=part.last_day_cla, only=part.children)
+        assert found == {
+            name: [r for r in rows if r["child_id"] in part.children] for name, rows in TOGETHER.items()
+        }

@@ -44,7 +44,7 @@ class Paths:
     @property
     def marts_db(self) -> Path:
         """The published DuckDB file: marts only, replaced atomically."""
-        return self.data / "marts.duckdb"
+        return self.data / "warehouse.duckdb"
 
     @property
     def marts_parquet(self) -> Path:

@@ -1,0 +1,1 @@
+"""From files as received to typed landing tables, with a full account of every row."""

@@ -56,9 +56,7 @@ def read_windows(path: Path) -> dict[tuple[str, str], Window]:
     with path.open(newline="", encoding="utf-8") as handle:
         for number, row in enumerate(csv.DictReader(handle), start=2):
             try:
-                window = Window(
-                    date.fromisoformat(row["first_date"]), date.fromisoformat(row["last_date"])
-                )
+                window = Window(date.fromisoformat(row["first_date"]), date.fromisoformat(row["last_date"]))
                 windows[row["source_kind"], row["landing_table"]] = window
             except (KeyError, ValueError) as error:
                 raise InputError(
@@ -83,11 +81,17 @@ class Gate:
     target: folder of the landing tables; replaced by :meth:`commit`.
     source_kind: ``national`` or ``returns``; chooses the data windows.
     windows: data window per (source kind, landing table); none means no limit.
+    base: folder that file names are given relative to.
     """
 
     def __init__(
-        self, target: Path, source_kind: str, windows: dict[tuple[str, str], Window] | None = None
+        self,
+        target: Path,
+        source_kind: str,
+        windows: dict[tuple[str, str], Window] | None = None,
+        base: Path | None = None,
     ) -> None:
+        self._base = base.resolve() if base else None
         self.target = target
         self.source_kind = source_kind
         self._windows = windows or {}
@@ -109,7 +113,8 @@ class Gate:
         self._parts = 0
         self._hashes: dict[str, str] = {}
         self._ignored: list[dict[str, str]] = []
-        self._repeats: set[str] = set()
+        self._contents: dict[tuple[str, str, str], str] = {}
+        self._pending: tuple[str, Path, str] | None = None
 
     def __enter__(self) -> Gate:
         return self
@@ -125,19 +130,20 @@ class Gate:
 
     def add_rows(self, table: str, file: Path, rows: pd.DataFrame, date_format: str) -> None:
         """Take text rows (columns of the landing table plus ``source_row``) read from ``file``."""
-        self._con.register("incoming_rows", rows)
-        try:
-            self.add_query(table, file, "select * from incoming_rows", date_format)
-        finally:
-            self._con.unregister("incoming_rows")
+        if self._pending != (table, file, date_format):
+            self._finish_rows()
+            self._pending = (table, file, date_format)
+            self._con.execute("create or replace temp table pending_rows as select * from rows where false")
+        self._con.execute("insert into pending_rows by name select * from rows")
 
     def add_empty(self, table: str, file: Path) -> None:
         """Account for a file that holds a header and no row."""
+        self._finish_rows()
         self._count(table, file, (0, 0, 0, 0, 0))
 
     def note_ignored(self, file: Path, reason: str) -> None:
         """Record a file that was found and not read, with the reason."""
-        self._ignored.append({"file": str(file), "reason": reason})
+        self._ignored.append({"file": self.name_of(file), "reason": reason})
 
     def add_query(self, table: str, file: Path, query: str, date_format: str) -> None:
         """Take the rows of a DuckDB query over ``file``, in the columns of the table plus ``source_row``.
@@ -145,9 +151,20 @@ class Gate:
         Text columns are parsed by the one declared date format; a value of any other form is
         quarantined, never guessed (a day is never swapped with a month).
         """
+        self._finish_rows()
+        self._take(table, file, query, date_format)
+
+    def _finish_rows(self) -> None:
+        """Rows of one file may come in pieces; they are judged together once the file is through."""
+        if self._pending is not None:
+            (table, file, date_format), self._pending = self._pending, None
+            self._take(table, file, "select * from pending_rows", date_format)
+            self._con.execute("drop table pending_rows")
+
+    def _take(self, table: str, file: Path, query: str, date_format: str) -> None:
         layout = TABLES[table]
         raw = self._one(f"select count(*) from ({query})")
-        if self._is_repeat(file):
+        if raw and self._is_repeat(table, file, query):
             self._count(table, file, (raw, 0, 0, 0, raw))
             return
         types = {r[0]: r[1] for r in self._con.execute(f"describe {query}").fetchall()}
@@ -160,6 +177,14 @@ class Gate:
             f"create or replace temp table checked as {self._checked(layout, query, types, date_format)}"
         )
         self._set_aside(layout, file)
+        if layout.about is not None:
+            columns = ", ".join(layout.about[1])
+            self._con.execute(
+                f"create table if not exists things_{table} as select {columns} from checked where false"
+            )
+            self._con.execute(
+                f"insert into things_{table} select distinct {columns} from checked where problem_column is null"
+            )
         window = self._windows.get((self.source_kind, table))
         outside = self._outside(layout, window)
         kept = f"select * from checked where problem_column is null and not ({outside})"
@@ -169,17 +194,13 @@ class Gate:
         duplicate = landed - distinct
         if duplicate:
             # The first occurrence in the file stays; the others are counted.
-            kept = (
-                f"{kept} qualify row_number() over (partition by {names} order by source_row) = 1"
-            )
+            kept = f"{kept} qualify row_number() over (partition by {names} order by source_row) = 1"
         self._con.execute(
-            f"copy (select {names}, '{_quoted(file.name)}' as source_file, source_row from ({kept})) "
+            f"copy (select {names}, '{_quoted(self.name_of(file))}' as source_file, source_row from ({kept})) "
             f"to '{part}' (format parquet, compression zstd)"
         )
         quarantined = self._one("select count(*) from checked where problem_column is not null")
-        out = self._one(
-            f"select count(*) from checked where problem_column is null and ({outside})"
-        )
+        out = self._one(f"select count(*) from checked where problem_column is null and ({outside})")
         self._count(table, file, (raw, distinct, quarantined, out, duplicate))
 
     def commit(self) -> pd.DataFrame:
@@ -187,6 +208,7 @@ class Gate:
 
         Raises SfpcError when an account does not add up (nothing is published then).
         """
+        self._finish_rows()
         account = self.reconciliation()
         wrong = account[account["raw"] != account.iloc[:, 3:].sum(axis=1)]
         if len(wrong):
@@ -207,9 +229,7 @@ class Gate:
             "source_kind": self.source_kind,
             "landed_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "code_version": __version__,
-            "files": [
-                {"file": name, "sha256": digest} for name, digest in sorted(self._hashes.items())
-            ],
+            "files": [{"file": name, "sha256": digest} for name, digest in sorted(self._hashes.items())],
             "ignored": self._ignored,
             "windows": {
                 f"{kind}:{table}": [w.first_day.isoformat(), w.last_day.isoformat()]
@@ -217,9 +237,7 @@ class Gate:
                 if kind == self.source_kind
             },
         }
-        (self._work / "manifest.json").write_text(
-            json.dumps(manifest, indent=1) + "\n", encoding="utf-8"
-        )
+        (self._work / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         shutil.rmtree(self._work / "tmp", ignore_errors=True)
         replace_folder(self._work, self.target)
         return account
@@ -231,24 +249,56 @@ class Gate:
             f'select file, "table", {sums} from reconciliation group by all order by "table", file'
         ).df()
 
+    def distinct(self) -> dict[str, tuple[str, int]]:
+        """Per table: what its usable rows are about, and how many different ones all files hold.
+
+        Rows outside the data window are among them; so this number is a fact about the files.
+        """
+        self._finish_rows()
+        out = {}
+        for table in TABLES.values():
+            seen = self._con.execute(
+                "select count(*) from duckdb_tables() where table_name = ?", [f"things_{table.name}"]
+            ).fetchone()
+            if table.about is not None and seen and seen[0]:
+                out[table.name] = (
+                    table.about[0],
+                    self._one(f"select count(*) from (select distinct * from things_{table.name})"),
+                )
+        return out
+
     def quarantine(self) -> pd.DataFrame:
         """Every row set aside: file, row, table, column, class of the value (never the value), reason."""
         return self._con.execute("select * from quarantine order by all").df()
 
-    def _is_repeat(self, file: Path) -> bool:
-        name = str(file)
+    def name_of(self, file: Path) -> str:
+        """A file's name as the account gives it: relative to the base folder where it lies below it."""
+        if self._base is not None and file.resolve().is_relative_to(self._base):
+            return str(file.resolve().relative_to(self._base))
+        return str(file)
+
+    def _is_repeat(self, table: str, file: Path, query: str) -> bool:
+        """The same bytes again for the same LA and year (SSDA903 files hold neither, so both count)."""
+        name = self.name_of(file)
         if name not in self._hashes:
-            digest = sha256_of(file)
-            if digest in self._hashes.values() and file.stat().st_size > 2:
-                self._repeats.add(name)
-            self._hashes[name] = digest
-        return name in self._repeats
+            self._hashes[name] = sha256_of(file)
+        names = TABLES[table].names
+        about = "-"
+        if {"la_code", "return_year"} <= set(names):
+            row = self._con.execute(f"select la_code, return_year from ({query}) limit 1").fetchone()
+            about = str(row)
+        first = self._contents.setdefault((self._hashes[name], table, about), name)
+        return first != name
 
     def _checked(self, layout: Table, query: str, types: dict[str, str], date_format: str) -> str:
         style, spelt = DATE_FORMATS[date_format]
         typed, problems, reasons, classes = [], [], [], []
+        reversed_plans = _reversed_plans(layout, types, style)
         for column in layout.columns:
             expression, wrong, reason = _typed(column, types[column.name], style, spelt)
+            for condition, columns in reversed_plans:
+                if column.name in columns:
+                    expression = f"case when not coalesce({condition}, false) then {expression} end"
             typed.append(f"{expression} as {column.name}")
             for condition, message in (
                 (wrong, reason),
@@ -258,12 +308,12 @@ class Gate:
                     problems.append(f"when {condition} then '{column.name}'")
                     reasons.append(f"when {condition} then '{_quoted(message)}'")
                     classes.append(f"when {condition} then {_value_class(column.name)}")
-        for condition, column_name, message in _order_problems(layout, style, types):
+        for condition, column_name, message in _order_problems(layout, types, style):
             problems.append(f"when {condition} then '{column_name}'")
             reasons.append(f"when {condition} then '{message}'")
             classes.append(f"when {condition} then 'date'")
         return (
-            f"select {', '.join(typed)}, source_row, case {' '.join(problems)} end as problem_column, "
+            f"select {', '.join(typed)}, source_row, {_first_reversed(reversed_plans)} as set_aside_column, case {' '.join(problems)} end as problem_column, "
             f"case {' '.join(reasons)} end as problem_reason, case {' '.join(classes)} end as problem_class "
             f"from ({query})"
         )
@@ -272,7 +322,14 @@ class Gate:
         self._con.execute(
             "insert into quarantine select ?, source_row, ?, problem_column, problem_class, problem_reason "
             "from checked where problem_column is not null",
-            [str(file), layout.name],
+            [self.name_of(file), layout.name],
+        )
+        # A plan that ends before it starts is set aside alone: the referral it hangs on stays.
+        self._con.execute(
+            "insert into quarantine select ?, source_row, ?, set_aside_column, 'date', "
+            "'before the start of the plan: the plan was set aside, the referral kept' "
+            "from checked where problem_column is null and set_aside_column is not null",
+            [self.name_of(file), layout.name],
         )
 
     def _outside(self, layout: Table, window: Window | None) -> str:
@@ -284,11 +341,10 @@ class Gate:
         return f"{after} or coalesce({layout.ends} < date '{window.first_day}', false)"
 
     def _count(self, table: str, file: Path, counts: tuple[int, int, int, int, int]) -> None:
-        if str(file) not in self._hashes:
-            self._hashes[str(file)] = sha256_of(file)
-        self._con.execute(
-            "insert into reconciliation values (?, ?, ?, ?, ?, ?, ?)", [str(file), table, *counts]
-        )
+        name = self.name_of(file)
+        if name not in self._hashes:
+            self._hashes[name] = sha256_of(file)
+        self._con.execute("insert into reconciliation values (?, ?, ?, ?, ?, ?, ?)", [name, table, *counts])
 
     def _one(self, query: str) -> int:
         row = self._con.execute(query).fetchone()
@@ -332,24 +388,35 @@ def _required(column: Column) -> tuple[tuple[str, str], ...]:
     return ((f"nullif(trim(cast({column.name} as varchar)), '') is null", "missing, and needed"),)
 
 
-def _order_problems(layout: Table, style: str, types: dict[str, str]) -> list[tuple[str, str, str]]:
+def _parsed(name: str, types: dict[str, str], style: str) -> str:
+    return name if types[name] != "VARCHAR" else f"try_strptime({_blank(name)}, '{style}')"
+
+
+def _order_problems(layout: Table, types: dict[str, str], style: str) -> list[tuple[str, str, str]]:
     """An interval that ends before it starts: no telling which date is wrong, so the row is set aside."""
-    pairs = [(layout.starts, layout.ends)] if layout.starts and layout.ends else []
-    names = set(layout.names)
-    pairs += [
-        (f"{plan}_start_date", f"{plan}_end_date")
-        for plan in ("cpp", "cin_plan")
-        if f"{plan}_start_date" in names
+    if layout.starts is None or layout.ends is None:
+        return []
+    start, end = (_parsed(name, types, style) for name in (layout.starts, layout.ends))
+    return [(f"{end} < {start}", layout.ends, f"before {layout.starts}")]
+
+
+def _reversed_plans(layout: Table, types: dict[str, str], style: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Per kind of plan: the condition that it ends before it starts, and the columns that then go blank."""
+    plans = [
+        ("cpp_end_date", "cpp_start_date", "cpp_initial_category"),
+        ("cin_plan_end_date", "cin_plan_start_date"),
     ]
-    problems = []
-    for start, end in pairs:
-        assert start is not None and end is not None
-        left, right = (
-            n if types[n] != "VARCHAR" else f"try_strptime({_blank(n)}, '{style}')"
-            for n in (start, end)
-        )
-        problems.append((f"{right} < {left}", end, f"before {start}"))
-    return problems
+    return [
+        (f"{_parsed(columns[0], types, style)} < {_parsed(columns[1], types, style)}", columns)
+        for columns in plans
+        if set(columns) <= set(layout.names)
+    ]
+
+
+def _first_reversed(reversed_plans: list[tuple[str, tuple[str, ...]]]) -> str:
+    if not reversed_plans:
+        return "null::varchar"
+    return "case " + " ".join(f"when {c} then '{columns[0]}'" for c, columns in reversed_plans) + " end"
 
 
 def _value_class(name: str) -> str:

@@ -9,7 +9,7 @@ A row of a landing table is one row of the source: ``source_file`` and ``source_
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Table:
 
     starts, ends: columns of the interval that the row is about; a row is out of the data window
     (DP.2) when that interval lies wholly outside it. An interval without an end is still open.
+    about: what the rows are about, in words, and the columns that tell two of them apart; returns repeat
+    what is still open, so there are more rows than things.
     """
 
     name: str
@@ -40,7 +42,7 @@ class Table:
     columns: tuple[Column, ...]
     starts: str | None = None
     ends: str | None = None
-    derived: tuple[str, ...] = field(default=("source_file", "source_row"))
+    about: tuple[str, tuple[str, ...]] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -49,9 +51,14 @@ class Table:
 
 
 def _table(
-    name: str, grain: str, *columns: Column, starts: str | None = None, ends: str | None = None
+    name: str,
+    grain: str,
+    *columns: Column,
+    starts: str | None = None,
+    ends: str | None = None,
+    about: tuple[str, tuple[str, ...]] | None = None,
 ) -> Table:
-    return Table(name, grain, columns, starts, ends)
+    return Table(name, grain, columns, starts, ends, about)
 
 
 CIN_RECORDS = _table(
@@ -60,15 +67,11 @@ CIN_RECORDS = _table(
     "without plan dates where the referral has neither)",
     Column("return_year", "INTEGER", "year that ends on 31 March; FV.PROG.4", required=True),
     Column("la_code", "VARCHAR", "three-digit DfE code; FV.SAMPLE.1", required=True),
-    Column(
-        "la_child_id", "VARCHAR", "pseudonymous child code of the LA; FV.SAMPLE.1", required=True
-    ),
+    Column("la_child_id", "VARCHAR", "pseudonymous child code of the LA; FV.SAMPLE.1", required=True),
     Column("pupil_id", "VARCHAR", "pseudonymous national pupil reference; FV.SAMPLE.1"),
     Column("birth_year", "INTEGER", "FV.SAMPLE.1"),
     Column("birth_month", "INTEGER", "FV.SAMPLE.1"),
-    Column(
-        "is_expected_birth", "VARCHAR", "1 where the birth date is an expected one; FV.SAMPLE.1"
-    ),
+    Column("is_expected_birth", "VARCHAR", "1 where the birth date is an expected one; FV.SAMPLE.1"),
     Column("is_unborn", "VARCHAR", "the return's own unborn flag, 1 or 0; FV.SAMPLE.1"),
     Column("gender", "VARCHAR", "FV.COV.1"),
     Column("ethnicity", "VARCHAR", "FV.COV.1"),
@@ -87,6 +90,7 @@ CIN_RECORDS = _table(
     Column("cin_plan_end_date", "DATE", "FV.OUT.S2"),
     starts="referral_date",
     ends="closure_date",
+    about=("referrals", ("la_code", "la_child_id", "referral_date")),
 )
 
 CLA_EPISODES = _table(
@@ -104,6 +108,7 @@ CLA_EPISODES = _table(
     Column("reason_episode_ceased", "VARCHAR", "REC; FV.OUT.S4"),
     starts="episode_start_date",
     ends="episode_end_date",
+    about=("episodes of care", ("la_code", "la_child_id", "episode_start_date")),
 )
 
 CLA_CHILDREN = _table(

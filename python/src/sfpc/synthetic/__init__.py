@@ -1,0 +1,1 @@
+"""Synthetic children with a known truth, written as the files that a researcher or an LA would hold."""

@@ -35,7 +35,11 @@ class Terms:
 def read_terms(path: Path) -> Terms:
     """Terms from the seed school_terms.csv."""
     with path.open(newline="", encoding="utf-8") as handle:
-        rows = [r for r in csv.DictReader(handle) if FIRST_RETURN_YEAR <= int(r["school_year"]) <= LAST_RETURN_YEAR]
+        rows = [
+            r
+            for r in csv.DictReader(handle)
+            if FIRST_RETURN_YEAR <= int(r["school_year"]) <= LAST_RETURN_YEAR
+        ]
     collected = frozenset((int(r["school_year"]), r["term"]) for r in rows if r["is_collected"] == "true")
     whole = [r for r in rows if r["term"] != "summer6th"]
     return Terms(
@@ -77,7 +81,9 @@ def draw_absence(scenario: Scenario, lives: LaLives, terms: Terms) -> pd.DataFra
             position = terms.keys.index((year, whole))
             follows = (position >= first_after[here]) & (position < first_after[here] + TERMS_FOLLOWED)
             treated = follows & (child["effect_share"][here] > 0)
-            changed = rate * (1 + RELATIVE_EFFECT * child["effect_share"][here] * treated * (lives.la.effect != 0))
+            changed = rate * (
+                1 + RELATIVE_EFFECT * child["effect_share"][here] * treated * (lives.la.effect != 0)
+            )
             absent = {
                 "without": np.floor(possible * rate + uniform),
                 "with": np.floor(possible * changed + uniform),
@@ -95,6 +101,8 @@ def draw_absence(scenario: Scenario, lives: LaLives, terms: Terms) -> pd.DataFra
         frames.append(pd.DataFrame(columns))
     who = potential["child"]
     for world, (absent_sum, possible_sum) in sums.items():
-        share = np.where(possible_sum[who] > 0, 100 * absent_sum[who] / np.maximum(possible_sum[who], 1), np.nan)
+        share = np.where(
+            possible_sum[who] > 0, 100 * absent_sum[who] / np.maximum(possible_sum[who], 1), np.nan
+        )
         potential[f"unauthorised_absence_{world}"] = np.where(seen[who] == TERMS_FOLLOWED, share, np.nan)
     return pd.concat(frames, ignore_index=True)

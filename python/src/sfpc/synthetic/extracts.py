@@ -151,7 +151,9 @@ def _truth_of(con: duckdb.DuckDBPyConnection, world: World, lives: LaLives) -> N
         }
     )
     con.register("rates", rates)
-    con.execute("insert into planned_rates select la_code, date '1970-01-01' + quarter_start::integer, rate, twin_of from rates")
+    con.execute(
+        "insert into planned_rates select la_code, date '1970-01-01' + quarter_start::integer, rate, twin_of from rates"
+    )
     con.unregister("rates")
     con.execute(
         "insert into planned_las values (?, ?, ?, ?, ?, ?)",
@@ -203,8 +205,12 @@ def _write(con: duckdb.DuckDBPyConnection, folder: Path, file_format: str) -> di
 
 
 def _write_truth(con: duckdb.DuckDBPyConnection, folder: Path, scenario: Scenario) -> None:
-    con.execute(f"copy (select * from potential_outcomes order by all) to '{folder / 'potential_outcomes.parquet'}' (format parquet)")
-    con.execute(f"copy (select * from planned_rates order by all) to '{folder / 'planned_rates.csv'}' (header)")
+    con.execute(
+        f"copy (select * from potential_outcomes order by all) to '{folder / 'potential_outcomes.parquet'}' (format parquet)"
+    )
+    con.execute(
+        f"copy (select * from planned_rates order by all) to '{folder / 'planned_rates.csv'}' (header)"
+    )
     con.execute(f"copy (select * from planned_las order by all) to '{folder / 'planned_las.csv'}' (header)")
     con.execute(
         "copy (select la_code, outcome_id, count(*) as treated_children, "

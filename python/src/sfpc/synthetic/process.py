@@ -11,15 +11,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfpc.synthetic.scenario import FIRST_ENTRY, LAST_DAY, PlannedLa, Scenario, months_later
+from sfpc.synthetic.scenario import FIRST_ENTRY, LAST_DAY, PlannedLa, Scenario
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Group = dict[str, NDArray[Any]]
 
 MOST_REFERRALS = 8
 SHOCK_SD = 0.006
@@ -28,9 +30,12 @@ TWIN_CORRELATION = 0.97
 NO_TWIN_SHOCK_SD = 0.03
 FAILING_TREND_PER_QUARTER = 0.0015
 RAMP_MONTHS = 12
+# fmt: off
 ETHNICITIES = (
-    "WBRI WIRI WIRT WOTH WROM MWBC MWBA MWAS MOTH AIND APKN ABAN AOTH CHNE BCRB BAFR BOTH OOTH"
-).split()
+    "WBRI", "WIRI", "WIRT", "WOTH", "WROM", "MWBC", "MWBA", "MWAS", "MOTH",
+    "AIND", "APKN", "ABAN", "AOTH", "CHNE", "BCRB", "BAFR", "BOTH", "OOTH",
+)
+# fmt: on
 ETHNICITY_SHARES = np.array(
     [66, 0.7, 0.3, 6, 0.7, 3.5, 1.5, 1.8, 3.2, 1.6, 3.2, 1.6, 1.6, 0.3, 1.7, 3.5, 1.2, 1.6]
 )
@@ -69,11 +74,11 @@ class LaLives:
 
     la: PlannedLa
     rates: Floats
-    child: dict[str, NDArray[np.generic]]
-    referral: dict[str, NDArray[np.generic]]
-    care: dict[str, NDArray[np.generic]]
-    respite: dict[str, NDArray[np.generic]]
-    potential: dict[str, NDArray[np.generic]]
+    child: Group
+    referral: Group
+    care: Group
+    respite: Group
+    potential: Group
 
 
 def days_since_epoch(day: date) -> int:
@@ -88,15 +93,14 @@ def add_months(days: Ints, months: int | Ints) -> Ints:
     day_of_month = (as_days - month.astype("datetime64[D]")).astype(np.int64)
     target = month + np.asarray(months)
     last = (target + 1).astype("datetime64[D]").astype(np.int64) - 1
-    return np.minimum(target.astype("datetime64[D]").astype(np.int64) + day_of_month, last)
+    return cast(Ints, np.minimum(target.astype("datetime64[D]").astype(np.int64) + day_of_month, last))
 
 
 def months_between(earlier: Ints, later: Ints) -> Ints:
     """Calendar months between the months of two days (the day of the month plays no part)."""
-    return (
-        later.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-        - earlier.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-    )
+    return later.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) - earlier.astype(
+        "datetime64[D]"
+    ).astype("datetime64[M]").astype(np.int64)
 
 
 def draw_world(scenario: Scenario) -> World:
@@ -128,7 +132,7 @@ def planned_rates(world: World, la: PlannedLa) -> Floats:
     middle = int(world.quarter_of(np.array([days_since_epoch(date(2019, 1, 1))]))[0])
     course = trend * (np.arange(n) - middle)
     rates = la.base_rate + world.national + world.covid * sensitivity + course + shocks
-    return np.clip(rates, 0.004, 0.25)
+    return cast(Floats, np.clip(rates, 0.004, 0.25))
 
 
 def draw_la(scenario: Scenario, world: World, la: PlannedLa) -> LaLives:
@@ -143,7 +147,7 @@ def draw_la(scenario: Scenario, world: World, la: PlannedLa) -> LaLives:
     effect_share = np.zeros(n)
     day = child["first_day"].copy()
     active = np.arange(n)
-    rounds: list[dict[str, NDArray[np.generic]]] = []
+    rounds: list[Group] = []
     for _ in range(MOST_REFERRALS):
         here = day[active]
         months = months_between(child["birth_day"][active], here)
@@ -151,9 +155,16 @@ def draw_la(scenario: Scenario, world: World, la: PlannedLa) -> LaLives:
         index_day[active[starts_index]] = here[starts_index]
         if go_live is not None:
             treated = starts_index & (here >= go_live)
-            ramp = 0.4 + 0.6 * np.minimum(months_between(np.full(treated.sum(), go_live), here[treated]), RAMP_MONTHS) / RAMP_MONTHS
+            ramp = (
+                0.4
+                + 0.6
+                * np.minimum(months_between(np.full(treated.sum(), go_live), here[treated]), RAMP_MONTHS)
+                / RAMP_MONTHS
+            )
             effect_share[active[treated]] = ramp
-        rounds.append(_draw_referrals(rng, la, world, rates, child, active, here, months, effect_share[active]))
+        rounds.append(
+            _draw_referrals(rng, la, world, rates, child, active, here, months, effect_share[active])
+        )
         done = rounds[-1]
         again = (rng.random(len(active)) < 0.27) & (done["next_from"] < days_since_epoch(LAST_DAY))
         next_day = done["next_from"] + 1 + rng.exponential(260, len(active)).astype(np.int64)
@@ -180,19 +191,23 @@ def _persistent(rng: np.random.Generator, n: int, sd: float) -> Floats:
     return out
 
 
-def _draw_children(rng: np.random.Generator, la: PlannedLa) -> dict[str, NDArray[np.generic]]:
+def _draw_children(rng: np.random.Generator, la: PlannedLa) -> Group:
     months = np.arange(np.datetime64(FIRST_ENTRY, "M"), np.datetime64(LAST_DAY, "M") + 1)
     expected = np.full(len(months), la.referrals_per_year / 12 / 1.32)
     calendar = months.astype(int) % 12
     expected *= np.where(calendar == 7, 0.82, 1.015)
-    expected *= np.where((months >= np.datetime64("2020-04")) & (months <= np.datetime64("2020-06")), 0.82, 1.0)
+    expected *= np.where(
+        (months >= np.datetime64("2020-04")) & (months <= np.datetime64("2020-06")), 0.82, 1.0
+    )
     counts = rng.poisson(expected)
     first = months.astype("datetime64[D]").astype(np.int64)
     lengths = (months + 1).astype("datetime64[D]").astype(np.int64) - first
     month = np.repeat(np.arange(len(months)), counts)
     n = len(month)
     first_day = first[month] + (rng.random(n) * lengths[month]).astype(np.int64)
-    bands = np.array([(-210, -5), (0, 364), (365, 1824), (1825, 3649), (3650, 5839), (5840, 6569), (6580, 6800)])
+    bands = np.array(
+        [(-210, -5), (0, 364), (365, 1824), (1825, 3649), (3650, 5839), (5840, 6569), (6580, 6800)]
+    )
     band = rng.choice(len(bands), n, p=[0.05, 0.08, 0.20, 0.25, 0.325, 0.085, 0.01])
     age_days = bands[band, 0] + (rng.random(n) * (bands[band, 1] - bands[band, 0])).astype(np.int64)
     shares = rng.dirichlet(ETHNICITY_SHARES * 1.5)
@@ -221,12 +236,12 @@ def _draw_referrals(
     la: PlannedLa,
     world: World,
     rates: Floats,
-    child: dict[str, NDArray[np.generic]],
+    child: Group,
     active: Ints,
     day: Ints,
     months: Ints,
     effect_share: Floats,
-) -> dict[str, NDArray[np.generic]]:
+) -> Group:
     n = len(active)
     nfa_share = np.full(n, la.nfa_share)
     if la.nfa_break:
@@ -258,7 +273,9 @@ def _draw_referrals(
     plan_start = day + assessment
     plan_end = plan_start + plan_length
     plain_close = np.where(nfa, day, np.where(not_in_need, plan_start, plan_end + 7))
-    closed = np.where(cpp_uniform < cpp_base, np.maximum(plain_close, cpp_start + cpp_length + 14), plain_close)
+    closed = np.where(
+        cpp_uniform < cpp_base, np.maximum(plain_close, cpp_start + cpp_length + 14), plain_close
+    )
     closed_changed = np.where(
         cpp_uniform < cpp_changed,
         np.maximum(plain_close, cpp_start + (cpp_length * shorter).astype(np.int64) + 14),
@@ -289,7 +306,7 @@ def _draw_referrals(
     }
 
 
-def _relative_risk(child: dict[str, NDArray[np.generic]], active: Ints, months: Ints) -> Floats:
+def _relative_risk(child: Group, active: Ints, months: Ints) -> Floats:
     """Risk by age, disability, free school meals and asylum status; about 1 on average."""
     index = (
         0.55 * (months < 12)
@@ -298,16 +315,16 @@ def _relative_risk(child: dict[str, NDArray[np.generic]], active: Ints, months: 
         + 0.12 * child["is_fsm"][active]
         + 2.3 * child["is_uasc"][active]
     )
-    return np.exp(index) / 1.26
+    return cast(Floats, np.exp(index) / 1.26)
 
 
 def _draw_care(
     rng: np.random.Generator,
     scenario: Scenario,
     la: PlannedLa,
-    child: dict[str, NDArray[np.generic]],
-    referral: dict[str, NDArray[np.generic]],
-) -> dict[str, NDArray[np.generic]]:
+    child: Group,
+    referral: Group,
+) -> Group:
     """Periods of care that happen: those of the world the child lives in, none inside another."""
     lives_with = child["effect_share"][referral["child"]] > 0
     # Both worlds' candidate entries keep their draws; only the lived ones become periods.
@@ -318,7 +335,15 @@ def _draw_care(
     under = np.zeros(n, bool)
     if la.go_live is not None:
         under = (entry >= days_since_epoch(la.go_live)) & (entry <= days_since_epoch(scenario.trial_end))
-    share = np.where(under, 0.4 + 0.6 * np.minimum(months_between(np.full(n, days_since_epoch(la.go_live)), entry), 12) / 12, 0.0) if la.go_live else np.zeros(n)
+    share = (
+        np.where(
+            under,
+            0.4 + 0.6 * np.minimum(months_between(np.full(n, days_since_epoch(la.go_live)), entry), 12) / 12,
+            0.0,
+        )
+        if la.go_live
+        else np.zeros(n)
+    )
     home_uniform, kin_uniform = rng.random(n), rng.random(n)
     home_without, home_with = home_uniform < 0.20, home_uniform < 0.20 + 0.04 * share
     kin_share = child["effect_share"][who]
@@ -327,7 +352,9 @@ def _draw_care(
     home_length = 20 + (rng.random(n) * 500).astype(np.int64)
     long_length = 60 + rng.gamma(1.3, 650, n).astype(np.int64)
     end = np.minimum(entry + np.where(home_with, home_length, long_length), adult)
-    occurs = np.where(lives_with[candidate], referral["care_with"][candidate], referral["care_without"][candidate])
+    occurs = np.where(
+        lives_with[candidate], referral["care_with"][candidate], referral["care_without"][candidate]
+    )
     kept = occurs.copy()
     last_child, last_end = -1, -1
     for i in np.flatnonzero(occurs):
@@ -357,9 +384,7 @@ def _draw_care(
     }
 
 
-def _draw_respite(
-    rng: np.random.Generator, child: dict[str, NDArray[np.generic]]
-) -> dict[str, NDArray[np.generic]]:
+def _draw_respite(rng: np.random.Generator, child: Group) -> Group:
     """Short breaks (V3, V4): coded like entries to care and not becoming looked after (FV.OUT.P)."""
     takers = np.flatnonzero(child["is_disabled"] & (rng.random(len(child["is_disabled"])) < 0.09))
     breaks = rng.integers(2, 7, len(takers))
@@ -370,21 +395,30 @@ def _draw_respite(
     agreement = np.repeat(rng.random(len(takers)) < 0.3, breaks)
     fits = (start < add_months(child["birth_day"][who], 12 * 18) - 30) & (start < days_since_epoch(LAST_DAY))
     length = rng.integers(1, 15, len(who))
-    return {"child": who[fits], "start": start[fits], "end": (start + length)[fits], "is_agreement": agreement[fits]}
+    return {
+        "child": who[fits],
+        "start": start[fits],
+        "end": (start + length)[fits],
+        "is_agreement": agreement[fits],
+    }
 
 
 def _potential(
-    child: dict[str, NDArray[np.generic]],
-    referral: dict[str, NDArray[np.generic]],
-    care: dict[str, NDArray[np.generic]],
-) -> dict[str, NDArray[np.generic]]:
+    child: Group,
+    referral: Group,
+    care: Group,
+) -> Group:
     """Both outcomes of every child with a referral in the trial period (windows of Table 1)."""
     who = np.flatnonzero(child["index_day"] >= 0)
     place = np.full(len(child["index_day"]), -1, np.int64)
     place[who] = np.arange(len(who))
     index = child["index_day"][who]
     ends = {months: add_months(index, months) for months in (12, 18)}
-    out: dict[str, NDArray[np.generic]] = {"child": who, "index_day": index, "is_treated": child["effect_share"][who] > 0}
+    out: Group = {
+        "child": who,
+        "index_day": index,
+        "is_treated": child["effect_share"][who] > 0,
+    }
     mine = place[referral["child"]]
     counted = (mine >= 0) & (referral["day"] >= index[mine])
     for world in ("without", "with"):
@@ -399,7 +433,11 @@ def _potential(
         out[f"kinship_care_{world}"] = first
     inside = (place[care["child"]] >= 0) & care["is_real"]
     out["is_looked_after"] = _any(
-        place[care["child"]][inside & (care["start"] < index[place[care["child"]]]) & (care["end"] > index[place[care["child"]]])],
+        place[care["child"]][
+            inside
+            & (care["start"] < index[place[care["child"]]])
+            & (care["end"] > index[place[care["child"]]])
+        ],
         len(who),
     )
     return out
@@ -411,14 +449,16 @@ def _any(places: Ints, n: int) -> Bools:
     return out
 
 
-def _plan_days(
-    referral: dict[str, NDArray[np.generic]], mine: Ints, counted: Bools, index: Ints, end: Ints, world: str
-) -> Ints:
+def _plan_days(referral: Group, mine: Ints, counted: Bools, index: Ints, end: Ints, world: str) -> Ints:
     """Days on a plan in the window: the CIN plan runs until a child protection plan replaces it."""
     total = np.zeros(len(index), np.int64)
     on_cpp = referral[f"cpp_{world}"]
     has_plan = ~referral["is_nfa"] & ~referral["is_not_in_need"]
-    plan_stop = np.where(on_cpp, np.minimum(referral[f"plan_end_{world}"], referral["cpp_start"]), referral[f"plan_end_{world}"])
+    plan_stop = np.where(
+        on_cpp,
+        np.minimum(referral[f"plan_end_{world}"], referral["cpp_start"]),
+        referral[f"plan_end_{world}"],
+    )
     for applies, start, stop in (
         (counted & has_plan, referral["plan_start"], plan_stop),
         (counted & on_cpp, referral["cpp_start"], referral[f"cpp_end_{world}"]),
@@ -431,8 +471,8 @@ def _plan_days(
 
 
 def _first_period(
-    care: dict[str, NDArray[np.generic]],
-    referral: dict[str, NDArray[np.generic]],
+    care: Group,
+    referral: Group,
     place: Ints,
     index: Ints,
     end: Ints,
@@ -450,8 +490,3 @@ def _first_period(
     for row in rows[::-1]:  # ordered by child and entry: the earliest one is written last
         out[mine[row]] = float(care[f"kin_{world}"][row])
     return out
-
-
-def effect_window(scenario: Scenario) -> tuple[date, date]:
-    """Trial period with eighteen months of follow-up: the days that planted outcomes may fall on."""
-    return scenario.trial_start, months_later(scenario.trial_end, 18)

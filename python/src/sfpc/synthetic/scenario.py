@@ -111,7 +111,10 @@ def _planned(
 ) -> PlannedLa:
     traits = [t.split(":") for t in row["trait"].split(";") if t]
     kinds = {t[0] for t in traits}
-    nfa = next((NfaBreak(date.fromisoformat(t[1]), float(t[2]), float(t[3])) for t in traits if t[0] == "nfa_break"), None)
+    nfa = next(
+        (NfaBreak(date.fromisoformat(t[1]), float(t[2]), float(t[3])) for t in traits if t[0] == "nfa_break"),
+        None,
+    )
     missing = next((float(t[1]) for t in traits if t[0] == "missing_ethnicity"), 0.05)
     return PlannedLa(
         la_code=row["la_code"],
@@ -149,7 +152,9 @@ def _unplanned(
     rates = np.clip(rng.beta(2.5143, 60.343, len(codes)), 0.012, 0.11)
     shares = np.clip(rng.gamma(0.6, 0.12, len(codes)), 0, 0.35)
     for code, size, rate, share in zip(codes, sizes, rates, shares, strict=True):
-        yield PlannedLa(code, float(size), float(rate), successors=successors.get(code, ()), nfa_share=float(share))
+        yield PlannedLa(
+            code, float(size), float(rate), successors=successors.get(code, ()), nfa_share=float(share)
+        )
 
 
 def _successors(seeds_dir: Path) -> dict[str, tuple[tuple[str, date, float], ...]]:

@@ -1,0 +1,149 @@
+"""The verbs of the command line. Each prints what it did; a problem is one line and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sfpc.errors import SfpcError
+from sfpc.progress import say, step
+from sfpc.settings import Paths, default_paths
+
+DEFAULT_SEED = 20210701
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    os.umask(0o077)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.verb is None:
+        parser.print_help()
+        return 0
+    try:
+        options.run(default_paths(), options)
+    except SfpcError as error:
+        print(f"sfpc {options.verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"sfpc {options.verb}: stopped; nothing half-written was kept", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sfpc", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", title="verbs", metavar="")
+
+    def verb(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        child = verbs.add_parser(name, help=text, description=text)
+        child.set_defaults(run=run)
+        return child
+
+    def synthetic_options(child: argparse.ArgumentParser) -> None:
+        child.add_argument("--size", choices=("reduced", "small", "national"), default="small")
+        child.add_argument("--seed", type=int, default=DEFAULT_SEED)
+
+    child = verb("synthesise", _synthesise, "write synthetic national extracts and their planted truth")
+    synthetic_options(child)
+    child.add_argument("--format", choices=("parquet", "csv"), default="parquet")
+    child = verb("land", _land, "national extracts -> typed landing tables, every row accounted for")
+    child.add_argument("--extracts", type=Path, help="folder of the extracts (default: data/extracts)")
+    verb("build", _build, "dbt build, then publish the marts")
+    verb("estimate", _estimate, "match LAs and children, run the regressions, write outputs/results")
+    verb("report", _report, "write outputs/report/index.html from the results")
+    child = verb("evaluate", _evaluate, "all of the above, from extracts to report")
+    synthetic_options(child)
+    child.add_argument("--extracts", type=Path, help="use these extracts instead of synthetic ones")
+    child = verb("returns", _returns, "statutory returns (CIN census XML, SSDA903 CSV) -> referrals and care")
+    child.add_argument("directory", nargs="?", type=Path, help="folder of returns (default: synthetic ones)")
+    child.add_argument("--la", help="DfE code of the LA, for SSDA903 files that lie in no LA's folder")
+    child.add_argument("--rows", action="store_true", help="list every row that was set aside")
+    child = verb("recovery", _recovery, "many seeds of a reduced set: is the planted effect recovered?")
+    child.add_argument("--seeds", type=int, default=50)
+    child.add_argument("--workers", type=int, default=2)
+    verb("bench", _bench, "speed, as ratios measured in one run")
+    return parser
+
+
+def _synthesise(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.synthetic.extracts import synthesise
+
+    with step(f"synthetic national extracts, size {options.size}, seed {options.seed}"):
+        done = synthesise(
+            options.size,
+            options.seed,
+            paths.extracts,
+            paths.truth,
+            paths.root / "seeds",
+            getattr(options, "format", "parquet"),
+        )
+    say(f"  {sum(done.rows.values()):,} rows at {done.rows_per_second:,.0f} rows a second in {paths.extracts}")
+
+
+def _land(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.landing.gate import Gate, read_windows
+    from sfpc.landing.national import land_national
+
+    source = options.extracts or paths.extracts
+    windows = read_windows(paths.root / "seeds" / "protocol" / "data_windows.csv")
+    paths.data.mkdir(parents=True, exist_ok=True)
+    with step(f"landing {source}"), Gate(paths.landing, "national", windows, base=source) as gate:
+        account = land_national(source, gate)
+    totals = account.iloc[:, 2:].sum()
+    say("  " + ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in totals.items()))
+
+
+def _build(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.warehouse.build import build
+
+    build(paths)
+
+
+def _estimate(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.evaluation import run
+
+    with step("matching and estimation"):
+        run(paths.marts_db, paths.results)
+
+
+def _report(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.report.page import write_report
+
+    with step("report"):
+        page = write_report(paths)
+    say(f"  {page}")
+
+
+def _evaluate(paths: Paths, options: argparse.Namespace) -> None:
+    if options.extracts is None:
+        _synthesise(paths, options)
+    _land(paths, options)
+    _build(paths, options)
+    _estimate(paths, options)
+    _report(paths, options)
+
+
+def _returns(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.returns import run_returns
+
+    run_returns(paths, options.directory, options.la, options.rows)
+
+
+def _recovery(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.recovery import run_recovery
+
+    run_recovery(paths, options.seeds, options.workers)
+
+
+def _bench(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.bench import run_bench
+
+    run_bench(paths)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Run dbt on the landed tables and publish what it built."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from sfpc.errors import SfpcError
+from sfpc.progress import say, step
+from sfpc.settings import Paths
+from sfpc.warehouse.publish import publish
+
+
+def dbt_environment(paths: Paths, target: Path | None = None, build_db: Path | None = None) -> dict[str, str]:
+    """Environment in which dbt reads this project's landing tables and writes its build file."""
+    environment = dict(os.environ)
+    environment |= {
+        "DBT_PROFILES_DIR": str(paths.root),
+        "SFPC_LANDING_DIR": str(paths.landing),
+        "SFPC_BUILD_DB": str(build_db or paths.build_db),
+        "SFPC_TEMP_DIR": str(paths.data / "tmp"),
+    }
+    if target is not None:
+        environment |= {"DBT_TARGET_PATH": str(target), "DBT_LOG_PATH": str(target / "logs")}
+    return environment
+
+
+def run_dbt(
+    paths: Paths,
+    *arguments: str,
+    quiet: bool = True,
+    target: Path | None = None,
+    build_db: Path | None = None,
+) -> None:
+    """Run one dbt command in the project folder.
+
+    target: folder for compiled files and logs; build_db: file to build in, where not the usual one.
+    Raises SfpcError with dbt's own closing lines when it fails.
+    """
+    dbt = Path(sys.executable).with_name("dbt")
+    (paths.data / "tmp").mkdir(parents=True, exist_ok=True)
+    command = [str(dbt), *(["--quiet"] if quiet else []), *arguments]
+    done = subprocess.run(
+        command,
+        cwd=paths.root,
+        env=dbt_environment(paths, target, build_db),
+        capture_output=quiet,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        closing = "\n".join((done.stdout or "").strip().splitlines()[-25:]) if quiet else ""
+        raise SfpcError(f"dbt {arguments[0]} failed{':' if closing else ''}\n{closing}".rstrip())
+
+
+def build(paths: Paths, quiet: bool = True) -> None:
+    """Build and test every model, then publish the marts.
+
+    dbt writes to a fresh file beside the old one, so a failed build leaves the published marts and the
+    last good build file as they were, and no row of an earlier landing stays in old blocks.
+    """
+    workshop = paths.data / "building"
+    shutil.rmtree(workshop, ignore_errors=True)
+    workshop.mkdir(parents=True)
+    try:
+        with step("dbt build: models, data tests and unit tests"):
+            run_dbt(paths, "build", quiet=quiet, build_db=workshop / paths.build_db.name)
+        os.replace(workshop / paths.build_db.name, paths.build_db)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+    with step("publishing the marts"):
+        published = publish(paths)
+    say(f"  {len(published)} marts in {paths.marts_db}")
