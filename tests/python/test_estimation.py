@@ -23,6 +23,7 @@ from sfpc.estimation import (
     drop_separated_levels,
     fit_linear,
     fit_logit,
+    fit_logit_to_cells,
     independent_columns,
     infer,
 )
@@ -157,7 +158,7 @@ def test_logit_equals_statsmodels_with_clusters() -> None:
     rows = simulated_children(seed=3)
     design = build_design(rows_as_cells(rows), TERMS)
     fit = fit_logit(design)
-    assert fit.is_converged and fit.notes == ()
+    assert fit.is_converged and not fit.is_separated.any()
     # statsmodels clusters no weighted GLM: repeat each child as often as its weight, in quarters.
     repeated = np.repeat(np.arange(len(rows)), (4 * rows["w"]).astype(int))
     other = sm.GLM(rows["y"].to_numpy()[repeated], design.x[repeated], family=sm.families.Binomial()).fit(
@@ -370,7 +371,15 @@ def test_levels_without_events_leave_the_logit_and_nothing_else_changes() -> Non
     assert effect.estimate == pytest.approx(base.estimate, abs=1e-12)
     # The limit of the likelihood with the level left in is the same.
     kept_in = fit_logit(build_design(rows_as_cells(pd.concat([rows, extra])), TERMS))
-    assert any("predict perfectly" in note for note in kept_in.notes) or not kept_in.is_converged
+    assert kept_in.log_odds_effect(0.05).estimate == pytest.approx(base.estimate, abs=1e-6)
+    assert kept_in.is_separated.tolist() == [False] * len(rows) + [True] * len(extra)
+    whole = fit_logit_to_cells(cells, TERMS)
+    assert whole.fit is not None and len(whole.cells) == len(rows)
+    assert whole.fit.log_odds_effect(0.05) == effect
+    assert [note.split(" left out")[0] for note in whole.notes] == [
+        "1 of the levels of need",
+        "1 of the levels of fsm",
+    ]
 
 
 def test_a_treatment_without_events_has_no_estimate() -> None:
@@ -379,16 +388,36 @@ def test_a_treatment_without_events_has_no_estimate() -> None:
     rows.loc[rows["treated"] == 1, "y"] = 0.0
     _, left_out, is_separated = drop_separated_levels(rows_as_cells(rows), TERMS)
     assert left_out == () and is_separated
+    whole = fit_logit_to_cells(rows_as_cells(rows), TERMS)
+    assert whole.fit is None and "arm of the treatment" in whole.notes[0]
 
 
-def test_separation_by_a_combination_is_reported() -> None:
-    """FV.EST.4: perfect prediction that no single level shows is reported."""
+def test_separation_by_a_combination_is_left_out_and_reported() -> None:
+    """FV.EST.4: children whom two covariates together predict perfectly do not move the effect."""
     rows = simulated_children(seed=12)
+    # A level of `need` whose only events are those that a level of `fsm` has for itself.
+    quiet = rows.head(40).assign(need="pair", y=0.0)
+    loud = rows.head(60).assign(need="pair", fsm="pair", y=rows["y"].tail(60).to_numpy())
+    assert 0 < loud["y"].sum() < 60
+    cells = rows_as_cells(pd.concat([rows, quiet, loud], ignore_index=True))
+    assert drop_separated_levels(cells, TERMS)[1] == ()
+    whole = fit_logit_to_cells(cells, TERMS)
+    assert whole.fit is not None and whole.fit.is_converged
+    assert len(whole.cells) == len(rows) + len(loud)
+    assert whole.notes == ("children whom covariates together predict perfectly left out (separation)",)
+    without = fit_logit(build_design(rows_as_cells(pd.concat([rows, loud])), TERMS))
+    assert whole.fit.log_odds_effect(0.05).estimate == pytest.approx(
+        without.log_odds_effect(0.05).estimate, abs=1e-9
+    )
+
+
+def test_complete_separation_gives_no_estimate() -> None:
+    """FV.EST.4: an outcome that a covariate decides leaves nothing to estimate, without a crash."""
+    rows = simulated_children(seed=13)
     rows["y"] = (rows["age"] > 9).astype(float)
-    fit = fit_logit(build_design(rows_as_cells(rows), TERMS))
-    assert fit.notes
-    effect = fit.log_odds_effect(0.05)
-    assert fit.is_converged or np.isnan(effect.estimate)
+    whole = fit_logit_to_cells(rows_as_cells(rows), TERMS)
+    assert whole.notes
+    assert whole.fit is None or np.isnan(whole.fit.log_odds_effect(0.05).estimate)
 
 
 # --- inference -----------------------------------------------------------------------------------

@@ -386,13 +386,22 @@ def test_model_rule_reads_its_limits_from_the_settings(
     assert primary("logit_lower_rate_pct", rate)["model"] == "linear"
 
 
-def test_protocol_and_ikp_weights_and_no_matching_side_by_side(evaluated: EvaluationResults) -> None:
-    """FV.CEM.10, FV.SENS.6: the three weightings are separate rows on their own samples."""
+def test_protocol_and_ikp_weights_and_no_matching_side_by_side(
+    marts: Marts, evaluated: EvaluationResults
+) -> None:
+    """FV.CEM.10, FV.SENS.6, FV.SAMPLE.5: three weightings, each a row on its own sample."""
     effects = evaluated.effects
     protocol, ikp, none = (one(effects, name) for name in ("p_linear", "p_ikp", "p_none"))
     assert protocol["children_count"] == ikp["children_count"] < none["children_count"]
     assert [row["weights"] for row in (protocol, ikp, none)] == ["cem_protocol", "cem_ikp", "none"]
     assert protocol["estimate"] != ikp["estimate"] != none["estimate"]
+    pairs = evaluated.matched_pairs.query("outcome_id == 'became_looked_after'")
+    children = marts.tables["fct_child_outcomes"]
+    kept = children["la_id"].isin([*pairs["treatment_la_id"], *pairs["candidate_la_id"]])
+    for flag in ("is_in_sample", "is_fully_observed"):
+        assert not children.loc[kept, f"{flag}__became_looked_after"].all()
+        kept &= children[f"{flag}__became_looked_after"]
+    assert none["children_count"] == int(kept.sum())
 
 
 # --- matching as written -------------------------------------------------------------------------
@@ -536,6 +545,12 @@ def test_equal_inputs_give_equal_results_and_other_inputs_another_run_id(
     )
     with open_marts(shuffled.write(tmp_path / "d.duckdb")) as connection:
         assert fingerprints(connection) == before
+    children = small.tables["fct_child_outcomes"].copy()
+    children.loc[0, "age_at_referral_months"] += 1
+    changed = small.with_table("fct_child_outcomes", children)
+    with open_marts(changed.write(tmp_path / "e.duckdb")) as connection:
+        after = fingerprints(connection)
+    assert {name for name in after if after[name] != before[name]} == {"fct_child_outcomes"}
 
 
 def test_programmes_are_evaluated_apart(small: Marts, evaluate: Callable[..., EvaluationResults]) -> None:

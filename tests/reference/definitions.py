@@ -136,10 +136,11 @@ class Children:
         self.areas = areas
         self.child_ids_seen: set[ChildId] = set()
         self.la_ids_of_child: dict[ChildId, set[tuple[str, str]]] = defaultdict(set)
+        tables = [list(cin_records), list(cla_children)]
+        self._births = self._births_of_codes(row for rows in tables for row in rows)
         first_pupil: dict[tuple, tuple[int, str]] = {}
         keys: set[tuple] = set()
-        births: dict[tuple[str, str], list[tuple]] = defaultdict(list)
-        for source, rows in (("CIN", cin_records), ("CLA", cla_children)):
+        for rows in tables:
             for row in rows:
                 key = self._la_child(row)
                 keys.add(key)
@@ -147,22 +148,31 @@ class Children:
                 if pupil is not None:
                     seen = (int(row["return_year"]), pupil)
                     first_pupil[key] = min(seen, first_pupil.get(key, seen))
-                if areas.has_several_codes(key[0]):
-                    code_and_id = (tidy(row["la_code"]), tidy(row["la_child_id"]))
-                    births[code_and_id].append((source, int(row["return_year"]), key))
         self._pupils = {key: pupil for key, (_, pupil) in first_pupil.items()}
-        self._births = births
         for key in keys:
             child = self._child_of_key(key)
             self.child_ids_seen.add(child)
             self.la_ids_of_child[child].add((key[0], key[1]))
 
+    def _births_of_codes(self, rows: Iterable[Row]) -> dict[tuple, str]:
+        """Month of birth of an LA code's child id in a reorganised area: the latest real one, else expected.
+
+        Within a return the smallest; an unborn child keeps its identity when it is born (DECISIONS D5).
+        """
+        known: dict[tuple, list[tuple]] = defaultdict(list)
+        for row in rows:
+            birth = birth_month_of(row)
+            if birth and self.areas.has_several_codes(self.areas.la_id(row["la_code"])):
+                rank = (is_yes(row.get("is_expected_birth")), -int(row["return_year"]), birth)
+                known[tidy(row["la_code"]), tidy(row["la_child_id"])].append(rank)
+        return {key: "{:04d}-{:02d}".format(*min(ranks)[2]) for key, ranks in known.items()}
+
     def _la_child(self, row: Row) -> tuple:
         la_id = self.areas.la_id(row["la_code"])
-        key: tuple = (la_id, tidy(row["la_child_id"]))
+        code, la_child_id = tidy(row["la_code"]), tidy(row["la_child_id"])
+        key: tuple = (la_id, la_child_id)
         if self.areas.has_several_codes(la_id):
-            birth = birth_month_of(row)
-            key += (f"{birth[0]:04d}-{birth[1]:02d}" if birth else "",)
+            key += (self._births.get((code, la_child_id), ""),)
         return key
 
     def _child_of_key(self, key: tuple) -> ChildId:
@@ -170,29 +180,8 @@ class Children:
         return ("pupil", pupil) if pupil else ("la", *key)
 
     def child_of(self, row: Row) -> ChildId:
-        """The child of a row of cin_records or cla_children."""
+        """The child of a row of cin_records, cla_children or cla_episodes."""
         return self._child_of_key(self._la_child(row))
-
-    def child_of_episode(self, row: Row) -> ChildId:
-        """The child of an episode of care, whose row holds no birth.
-
-        Where the month of birth is part of the LA child, it comes from the child's row of the same LA code
-        and return year in cla_children, else from its latest row there, else from its latest in CIN.
-        """
-        la_id, la_child_id = self.areas.la_id(row["la_code"]), tidy(row["la_child_id"])
-        if not self.areas.has_several_codes(la_id):
-            return self._child_of_key((la_id, la_child_id))
-        known = self._births.get((tidy(row["la_code"]), la_child_id), [])
-        year = int(row["return_year"])
-        for candidates in (
-            [b for b in known if b[0] == "CLA" and b[1] == year],
-            [b for b in known if b[0] == "CLA"],
-            [b for b in known if b[0] == "CIN"],
-        ):
-            if candidates:
-                latest = max(b[1] for b in candidates)
-                return self._child_of_key(min(b[2] for b in candidates if b[1] == latest))
-        return self._child_of_key((la_id, la_child_id, ""))
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -257,7 +246,17 @@ def _earliest_need(rows: list[Row], needs: dict[str | None, int]) -> int | None:
 # ---------------------------------------------------------------------------------------------------
 
 
-def care_periods(cla_episodes: Iterable[Row], children: Children, seeds: dict) -> list[Row]:
+def return_years(cla_episodes: Iterable[Row], areas: Areas) -> dict[str, set[int]]:
+    """The years in which each area returned episodes of care."""
+    years: dict[str, set[int]] = defaultdict(set)
+    for row in cla_episodes:
+        years[areas.la_id(row["la_code"])].add(int(row["return_year"]))
+    return years
+
+
+def care_periods(
+    cla_episodes: Iterable[Row], children: Children, seeds: dict, years: dict[str, set[int]]
+) -> list[Row]:
     """Episodes of care chained into periods of care, per area and child (B.3).
 
     Short breaks (V3, V4) are no care in the sense of the outcome and leave before anything else is done;
@@ -271,14 +270,16 @@ def care_periods(cla_episodes: Iterable[Row], children: Children, seeds: dict) -
             continue
         key = (
             children.areas.la_id(row["la_code"]),
-            children.child_of_episode(row),
+            children.child_of(row),
             as_date(row["episode_start_date"]),
         )
         report = _report_of_episode(row)
         latest[key] = max(report, latest.get(key, report))
     episodes: dict[tuple, list[Row]] = defaultdict(list)
-    for (la_id, child_id, start), (_, _, end, ceased, new) in sorted(latest.items()):
-        episode = {"start": start, "end": None if end == date.min else end, "ceased": ceased, "new": new}
+    for (la_id, child_id, start), (year, _, end, ceased, new) in sorted(latest.items()):
+        over_by = date(year, 3, 31) if year < max(years[la_id]) else None
+        stated = None if end == date.min else end
+        episode = {"start": start, "end": stated, "ceased": ceased, "new": new, "over_by": over_by}
         episodes[la_id, child_id].append(episode)
     return [
         {"la_id": la_id, "child_id": child_id, "care_start_date": start, "care_end_date": end}
@@ -304,30 +305,38 @@ def _report_of_episode(row: Row) -> tuple:
 def chain_episodes(episodes: list[Row]) -> list[tuple[date, date | None]]:
     """Start and end of each period of care of one child in one LA; episodes come ordered by start.
 
-    A new period begins at the first episode, after a gap, and where a start (S) follows an episode that
-    ended for good. A gap after X1 ("next episode starts the same day") is a gap in the record, not in
-    care, unless the next episode is a start. A period whose last episode ended with X1 and has nothing
-    after it is still open: X1 says that care goes on.
+    A new period begins at the first episode; after an open episode if a start (S) follows; after X1 if a start
+    follows a gap (any other gap after X1 is one of the record, not of care); after an end for good at a gap
+    or a start. A period without an end is open, unless the LA went on reporting without it: then it was over
+    by the end of the last year that reports it, or at the next start. An X1 in the last report of the LA means
+    that care goes on; one after which nothing or a new start follows ended care that day (DECISIONS D7).
     """
-    periods: list[list] = []
-    previous: Row | None = None
+    starts: list[date] = []
+    last: list[Row] = []
     for episode in episodes:
-        if previous is None or _begins_a_period(episode, previous):
-            if previous is not None:
-                periods[-1][1] = previous["end"]
-            periods.append([episode["start"], None])
-        previous = episode
-    if previous is not None:
-        periods[-1][1] = None if previous["ceased"] == "X1" else previous["end"]
-    return [(start, end) for start, end in periods]
+        if not last or _begins_a_period(episode, last[-1]):
+            starts.append(episode["start"])
+            last.append(episode)
+        else:
+            last[-1] = episode
+    ends = []
+    for number, episode in enumerate(last):
+        following = starts[number + 1] if number + 1 < len(starts) else None
+        goes_on = episode["ceased"] == "X1" and following is None and episode["over_by"] is None
+        stated = None if goes_on else episode["end"]
+        known = [d for d in (stated or episode["over_by"], following) if d is not None]
+        ends.append(min(known, default=None))
+    return list(zip(starts, ends, strict=True))
 
 
 def _begins_a_period(episode: Row, previous: Row) -> bool:
     is_start = episode["new"] == "S"
-    if previous["end"] is not None and episode["start"] > previous["end"]:
-        return is_start or previous["ceased"] != "X1"
-    ended_for_good = previous["ceased"] not in {"X1", ""}
-    return ended_for_good and is_start
+    if previous["end"] is None:
+        return is_start
+    is_gap = episode["start"] > previous["end"]
+    if previous["ceased"] == "X1":
+        return is_gap and is_start
+    return is_gap or is_start
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -581,7 +590,7 @@ def outcome_row(
     if programme.is_censored_at_18 and birth is not None:
         eighteenth_birthday = date(birth[0] + 18, birth[1], 1)
         window_end = min(window_end, eighteenth_birthday - timedelta(days=1))
-    is_fully_observed = window_end <= context.last_day_cla
+    is_fully_observed = is_covered(la_id, day, window_end, context.years)
     first_care = min(
         (p["care_start_date"] for p in record.periods if p["care_start_date"] >= day), default=None
     )
@@ -618,16 +627,17 @@ def outcome_row(
 class Context:
     """What is the same for all children: areas, code lists, the last day that the CLA extract covers."""
 
-    def __init__(self, seeds: dict, areas: Areas, last_day_cla: date) -> None:
+    def __init__(self, seeds: dict, areas: Areas, years: dict[str, set[int]]) -> None:
         self.areas = areas
-        self.last_day_cla = last_day_cla
+        self.years = years
         self.gender_codes = seeds["gender_codes"]
         self.ethnic_groups = {tidy(r["ethnicity_code"]): r["ethnic_group"] for r in seeds["ethnicity_codes"]}
 
 
-def last_day_covered(rows: Iterable[Row]) -> date:
-    """31 March of the latest return year present; nothing is covered without a return (FV.SAMPLE.5)."""
-    return date(max((int(r["return_year"]) for r in rows), default=1), 3, 31)
+def is_covered(la_id: str, first_day: date, last_day: date, years: dict[str, set[int]]) -> bool:
+    """Whether the area returned episodes in every year of the window (FV.SAMPLE.5)."""
+    needed = set(range(return_year_of(first_day), return_year_of(last_day) + 1))
+    return needed <= years.get(la_id, set())
 
 
 def child_label(child_id: ChildId) -> str:
@@ -639,20 +649,21 @@ def evaluate(
     tables: dict[str, list[Row]],
     seeds: dict[str, list[Row]],
     *,
-    last_day_cla: date | None = None,
+    years: dict[str, set[int]] | None = None,
     only: set[ChildId] | None = None,
 ) -> dict[str, list[Row]]:
     """Referral spells, care periods and outcome rows of all children in the tables.
 
     tables: the landing tables by name. seeds: the seeds by file name without suffix.
-    last_day_cla: the last day that the whole CLA extract covers, where the tables are a part of it.
+    years: the return years of each area in the whole CLA extract, where the tables are a part of it.
     only: the children to return, where the tables hold rows of others too.
     """
     areas = Areas(seeds["local_authority_successors"])
     children = Children(tables["cin_records"], tables["cla_children"], areas)
     spells = referral_spells(tables["cin_records"], children, seeds)
-    periods = care_periods(tables["cla_episodes"], children, seeds)
-    context = Context(seeds, areas, last_day_cla or last_day_covered(tables["cla_episodes"]))
+    years = years or return_years(tables["cla_episodes"], areas)
+    periods = care_periods(tables["cla_episodes"], children, seeds, years)
+    context = Context(seeds, areas, years)
 
     records: dict[ChildId, ChildRecord] = defaultdict(ChildRecord)
     for row in tables["cin_records"]:
@@ -700,7 +711,7 @@ def main() -> None:
 
     seeds = read_seeds(arguments.seeds_dir)
     part = read_part(arguments.landing_dir, seeds, every=arguments.every, pupils=arguments.pupils)
-    found = evaluate(part.tables, seeds, last_day_cla=part.last_day_cla, only=part.children)
+    found = evaluate(part.tables, seeds, years=part.years, only=part.children)
     text = json.dumps(found, default=lambda v: v.isoformat(), indent=1)
     arguments.out_json.write_text(text, encoding="utf-8")
     print({name: len(rows) for name, rows in found.items()})

@@ -17,6 +17,8 @@ from typing import Any
 
 Row = dict[str, Any]
 
+LAST_RETURN_YEAR = 2025
+
 
 @dataclass
 class Case:
@@ -75,9 +77,9 @@ def cin(child: str, referral: str, **values: Any) -> Row:
 
 
 def episode(child: str, start: str, end: str | None = None, ceased: str | None = None, **values: Any) -> Row:
-    """One episode of care: started (S), interim care order, foster care, in Croydon."""
+    """One episode of care: started (S), interim care order, foster care, in Croydon; still reported if open."""
     row = {
-        "return_year": return_year(end or start),
+        "return_year": return_year(end) if end else LAST_RETURN_YEAR,
         "la_code": "306",
         "la_child_id": child,
         "episode_start_date": start,
@@ -149,14 +151,29 @@ def case(
 
 
 def all_tables(cases: list[Case] | None = None) -> dict[str, list[Row]]:
-    """The landing tables of all (or some) cases together, with the row that closes the extracts."""
+    """The landing tables of all (or some) cases together, with the rows that close the extracts.
+
+    In every LA of the cases one child is looked after all the time, so every LA returned in every year.
+    """
+    chosen = CASES if cases is None else cases
+    codes = {
+        row["la_code"] for one in chosen for rows in one.rows.values() for row in rows if "la_code" in row
+    }
     tables: dict[str, list[Row]] = {
         "cin_records": [cin("BACKGROUND", "2018-05-01", return_year=2025)],
-        "cla_children": [looked_after("BACKGROUND", 2025)],
-        "cla_episodes": [episode("BACKGROUND", "2018-05-01", return_year=2025)],
+        "cla_children": [
+            looked_after("BACKGROUND", year, la_code=code)
+            for code in sorted({"306"} | codes)
+            for year in range(2018, 2026)
+        ],
+        "cla_episodes": [
+            episode("BACKGROUND", "2016-05-01", return_year=year, la_code=code)
+            for code in sorted({"306"} | codes)
+            for year in range(2018, 2026)
+        ],
         "npd_pupils": [],
     }
-    for one in CASES if cases is None else cases:
+    for one in chosen:
         for table, rows in one.rows.items():
             tables[table].extend(rows)
     return tables

@@ -9,12 +9,11 @@ import csv
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import duckdb
 
-from definitions import Areas, ChildId, Children, Row, child_label, last_day_covered, tidy
+from definitions import Areas, ChildId, Children, Row, child_label, return_years, tidy
 
 LINKING = ["return_year", "la_code", "la_child_id", "pupil_id", "birth_year", "birth_month"]
 
@@ -63,7 +62,7 @@ class Part:
 
     tables: dict[str, list[Row]]
     children: set[ChildId] | None
-    last_day_cla: date
+    years: dict[str, set[int]]
 
 
 def read_seeds(seeds_dir: Path) -> dict[str, list[Row]]:
@@ -107,13 +106,15 @@ def read_part(
     All rows under an LA child id of a chosen child are kept: where an area was reorganised an id may
     stand for two children, and telling them apart needs the rows of both.
     """
-    last_day_cla = last_day_covered(read_rows(landing_dir, "cla_episodes", ["return_year"]))
-    if every is None and not pupils:
-        return Part({name: list(read_rows(landing_dir, name)) for name in COLUMNS}, None, last_day_cla)
-
     areas = Areas(seeds["local_authority_successors"])
+    years = return_years(read_rows(landing_dir, "cla_episodes", ["return_year", "la_code"]), areas)
+    if every is None and not pupils:
+        return Part({name: list(read_rows(landing_dir, name)) for name in COLUMNS}, None, years)
+
     children = Children(
-        read_rows(landing_dir, "cin_records", LINKING), read_rows(landing_dir, "cla_children", LINKING), areas
+        read_rows(landing_dir, "cin_records", [*LINKING, "is_expected_birth"]),
+        read_rows(landing_dir, "cla_children", LINKING),
+        areas,
     )
     named = {tidy(p) or "" for p in pupils or []}
     chosen = {child for child in children.child_ids_seen if is_chosen(child, every, named)}
@@ -130,4 +131,4 @@ def read_part(
     tables["npd_pupils"] = [
         row for row in read_rows(landing_dir, "npd_pupils") if tidy(row["pupil_id"]) in pupil_ids
     ]
-    return Part(tables, chosen, last_day_cla)
+    return Part(tables, chosen, years)

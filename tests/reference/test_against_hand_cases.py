@@ -63,8 +63,9 @@ def test_window_beyond_the_extract_is_missing_not_0() -> None:
         "cin_records": [cin("INSIDE", "2022-09-30"), cin("OUTSIDE", "2022-10-01")],
         "cla_children": [],
         "cla_episodes": [
-            episode("INSIDE", "2023-01-01", return_year=2024),
-            episode("OUTSIDE", "2023-01-01", return_year=2024),
+            episode(child, "2020-01-01" if child == "OTHER" else "2023-01-01", return_year=year)
+            for child in ("INSIDE", "OUTSIDE", "OTHER")
+            for year in (2023, 2024)
         ],
         "npd_pupils": [],
     }
@@ -111,7 +112,7 @@ def test_a_part_of_a_landing_directory_is_as_in_the_whole(landing_dir: Path) -> 
     assert evaluate(whole.tables, SEEDS) == TOGETHER
     for part in (named, read_part(landing_dir, SEEDS, every=3)):
         assert part.children
-        found = evaluate(part.tables, SEEDS, last_day_cla=part.last_day_cla, only=part.children)
+        found = evaluate(part.tables, SEEDS, years=part.years, only=part.children)
         assert found == {
             name: [r for r in rows if r["child_id"] in part.children] for name, rows in TOGETHER.items()
         }

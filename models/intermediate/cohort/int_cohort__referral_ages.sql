@@ -2,6 +2,7 @@
 
 with unborn_flags as (
     select distinct
+        identities.la_id,
         identities.child_id,
         observations.return_year
     from {{ ref('int_children__observations') }} as observations
@@ -23,7 +24,8 @@ dated as (
     inner join {{ ref('int_children__characteristics') }} as children on referrals.child_id = children.child_id
     left join unborn_flags
         on
-            referrals.child_id = unborn_flags.child_id
+            referrals.la_id = unborn_flags.la_id
+            and referrals.child_id = unborn_flags.child_id
             and {{ return_year('referrals.referral_date') }} = unborn_flags.return_year
 ),
 
@@ -31,10 +33,8 @@ judged as (
     select
         referral_id,
         referral_month_number - birth_month_number as months_since_birth,
-        coalesce(
-            birth_month_number > referral_month_number,
-            is_reported_unborn
-        ) as is_unborn_at_referral
+        is_reported_unborn or coalesce(birth_month_number > referral_month_number, false)
+            as is_unborn_at_referral
     from dated
 )
 

@@ -5,8 +5,13 @@ with reports as (
         identities.la_id,
         identities.child_id,
         episodes.*,
+        coalesce(statuses.is_respite, false) as is_respite,
         row_number() over (
-            partition by identities.la_id, identities.child_id, episodes.episode_start_date
+            partition by
+                identities.la_id,
+                identities.child_id,
+                episodes.episode_start_date,
+                coalesce(statuses.is_respite, false)
             order by
                 episodes.return_year desc,
                 episodes.episode_end_date desc nulls last,
@@ -18,6 +23,8 @@ with reports as (
     from {{ ref('stg_cla__episodes') }} as episodes
     inner join {{ ref('int_children__identities') }} as identities
         on episodes.la_code = identities.la_code and episodes.la_child_id = identities.la_child_id
+    left join {{ ref('legal_status_codes') }} as statuses
+        on episodes.legal_status_code = statuses.legal_status_code
 ),
 
 last_returns as (
@@ -28,6 +35,7 @@ last_returns as (
     group by la_id
 )
 
+-- A short break never stands in for a real episode that starts the same day, so each is settled on its own.
 -- An open episode is repeated every year: the latest report has the end. last_reported_date is the day by which
 -- an episode without an end must be over, because the LA went on reporting and left it out (DECISIONS D7).
 select
@@ -46,9 +54,7 @@ select
         when reports.return_year < last_returns.last_return_year
             then {{ return_year_end('reports.return_year') }}
     end as last_reported_date,
-    coalesce(statuses.is_respite, false) as is_respite
+    reports.is_respite
 from reports
 inner join last_returns on reports.la_id = last_returns.la_id
-left join {{ ref('legal_status_codes') }} as statuses
-    on reports.legal_status_code = statuses.legal_status_code
 where reports.report_number = 1

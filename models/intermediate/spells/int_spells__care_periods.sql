@@ -56,14 +56,13 @@ spans as (
     group by la_id, child_id, period_number
 ),
 
-ends as (
+last_episodes as (
     select
         spans.la_id,
         spans.child_id,
         spans.care_start_date,
         spans.episode_count,
-        case when coalesce(numbered.reason_episode_ceased_code, '') <> 'X1' then numbered.episode_end_date end
-            as stated_end_date,
+        numbered.episode_end_date,
         numbered.last_reported_date,
         numbered.reason_episode_ceased_code,
         lead(spans.care_start_date) over (
@@ -76,6 +75,21 @@ ends as (
             spans.la_id = numbered.la_id
             and spans.child_id = numbered.child_id
             and spans.last_episode_start_date = numbered.episode_start_date
+),
+
+-- An X1 in the last report of the LA means that care goes on; where nothing or a new start follows it, care
+-- ended that day (DECISIONS D7).
+ends as (
+    select
+        *,
+        case
+            when
+                coalesce(reason_episode_ceased_code, '') <> 'X1'
+                or next_care_start_date is not null
+                or last_reported_date is not null
+                then episode_end_date
+        end as stated_end_date
+    from last_episodes
 )
 
 -- Half-open: the child is looked after from the start date up to, not including, the end date.
@@ -88,7 +102,9 @@ select
         coalesce(stated_end_date, last_reported_date, next_care_start_date),
         coalesce(next_care_start_date, stated_end_date, last_reported_date)
     ) as care_end_date,
-    case when stated_end_date is not null then reason_episode_ceased_code end as reason_care_ceased_code,
+    case
+        when stated_end_date is not null and reason_episode_ceased_code <> 'X1' then reason_episode_ceased_code
+    end as reason_care_ceased_code,
     stated_end_date is null and coalesce(last_reported_date, next_care_start_date) is not null as is_end_inferred,
     episode_count
 from ends

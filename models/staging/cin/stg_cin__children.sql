@@ -6,7 +6,7 @@ select distinct
     return_year,
     la_code,
     {{ tidy_child_code('la_child_id') }} as la_child_id,
-    {{ tidy_code('pupil_id') }} as pupil_id,
+    {{ tidy_pupil_code('pupil_id') }} as pupil_id,
     birth_year,
     birth_month,
     coalesce({{ tidy_flag('is_expected_birth') }}, false) as is_expected_birth,

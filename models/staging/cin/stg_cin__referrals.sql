@@ -16,7 +16,8 @@ tidied as (
     from records
 )
 
--- A return repeats the referral once per plan; two referrals of one child on one day are one (A.7).
+-- A return repeats the referral once per plan; two referrals of one child on one day are one, two different
+-- needs in one return are none (A.7).
 select
     return_year,
     la_code,
@@ -24,7 +25,7 @@ select
     referral_date,
     bool_and(is_nfa) as is_nfa,
     min(referral_source_code) as referral_source_code,
-    min(primary_need_code) as primary_need_code,
+    case when min(primary_need_code) = max(primary_need_code) then min(primary_need_code) end as primary_need_code,
     max(closure_date) as closure_date,
     max(closure_reason_code) as closure_reason_code
 from tidied

@@ -5,7 +5,7 @@ with pupils as (
 tidied as (
     select
         census_year,
-        {{ tidy_code('pupil_id') }} as pupil_id,
+        {{ tidy_pupil_code('pupil_id') }} as pupil_id,
         {{ tidy_code('nc_year') }} as nc_year_code,
         {{ tidy_flag('fsm_eligible') }} as is_fsm_eligible,
         {{ tidy_flag('ever_fsm_6') }} as is_ever_fsm_6,

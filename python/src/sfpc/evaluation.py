@@ -23,12 +23,13 @@ from sfpc.estimation.cluster import CR1_T, Estimate, infer
 from sfpc.estimation.design import (
     CELL_COUNT,
     MISSING_COVARIATE_LIMIT,
+    Design,
     Terms,
     build_design,
     compress,
 )
 from sfpc.estimation.linear import fit_linear
-from sfpc.estimation.logit import drop_separated_levels, fit_logit
+from sfpc.estimation.logit import fit_logit_to_cells
 from sfpc.marts import (
     SCHEMA,
     EvaluationSettings,
@@ -499,46 +500,37 @@ def _fit(
 ) -> list[dict[str, Any]]:
     """Fit one specification; one row of effects per scale. Never raises for want of data."""
     notes: list[str] = []
+    level = settings.significance_level
     is_logit = specification.model == "logit"
+    effects: dict[str, Estimate] = {}
     if is_logit and outcome.outcome_kind != "binary":
         cells = cells.iloc[:0]
         notes.append("a logit needs an outcome of 0 and 1")
-    is_separated = False
-    if is_logit and len(cells):
-        cells, levels, is_separated = drop_separated_levels(cells, TERMS)
-        # How many, not which and how large: a level without events can be a handful of children.
-        counts = pd.Series([level.split("=", 1)[0] for level in levels], dtype=object)
-        notes.extend(
-            f"{count} of the levels of {factor} left out: no or only events (separation)"
-            for factor, count in counts.value_counts(sort=False).items()
-        )
-    treated = cells[cells[TERMS.treatment] == 1.0]
-    treated_clusters = int(treated[TERMS.cluster].nunique())
-    clusters = int(cells[TERMS.cluster].nunique())
-    level = settings.significance_level
-    nan = float("nan")
-    undefined = infer(nan, nan, clusters, level)
-    scales = [outcome.scale, ODDS_RATIO] if is_logit else [outcome.scale]
-    estimates: dict[str, Estimate] = dict.fromkeys(scales, undefined)
-
+    design: Design | None = None
     if not len(cells):
         notes.append("no children to analyse")
-    elif is_separated:
-        notes.append("no or only events in an arm of the treatment: no effect can be estimated")
+    elif is_logit:
+        logit = fit_logit_to_cells(cells, TERMS)
+        cells = logit.cells
+        notes.extend(logit.notes)
+        if logit.fit is not None:
+            design = logit.fit.design
+            effects[outcome.scale] = logit.fit.average_marginal_effect(level).scaled(outcome.factor)
+            effects[ODDS_RATIO] = logit.fit.log_odds_effect(level).exponentiated()
     else:
         design = build_design(cells, TERMS)
+        effects[outcome.scale] = fit_linear(design).effect(level).scaled(outcome.factor)
+    if design is not None:
         notes.extend(design.notes)
         if design.treatment_column is None:
             notes.append("effect not identified: the treatment does not vary within LAs and years")
-        elif is_logit:
-            fit = fit_logit(design)
-            notes.extend(fit.notes)
-            estimates = {
-                outcome.scale: fit.average_marginal_effect(level).scaled(outcome.factor),
-                ODDS_RATIO: fit.log_odds_effect(level).exponentiated(),
-            }
-        else:
-            estimates = {outcome.scale: fit_linear(design).effect(level).scaled(outcome.factor)}
+    treated = cells[cells[TERMS.treatment] == 1.0]
+    treated_clusters = int(treated[TERMS.cluster].nunique())
+    clusters = int(cells[TERMS.cluster].nunique())
+    nan = float("nan")
+    undefined = infer(nan, nan, clusters, level)
+    scales = [outcome.scale, ODDS_RATIO] if is_logit else [outcome.scale]
+    estimates = {scale: effects.get(scale, undefined) for scale in scales}
     if treated_clusters < MINIMUM_TREATED_CLUSTERS:
         notes.append(
             f"only {treated_clusters} treated LAs: clustered errors are not reliable; permutation"

@@ -100,7 +100,9 @@ def account_text(run: ReturnsRun, list_rows: bool = False) -> str:
         if table in run.distinct:
             noun, count = run.distinct[str(table)]
             usable = int(sums["raw"] - sums["quarantined"])
-            lines.append(f"    {usable:,} usable rows tell of {count:,} different {noun} (open ones are repeated)")
+            lines.append(
+                f"    {usable:,} usable rows tell of {count:,} different {noun} (open ones are repeated)"
+            )
     if len(run.quarantine):
         lines.append("  Set aside, by reason")
         reasons = run.quarantine.groupby(["landing_table", "column_name", "reason"]).size()

@@ -3,9 +3,16 @@
 from sfpc.estimation.cluster import ClusterCovariance, Estimate, cluster_covariance, infer
 from sfpc.estimation.design import Design, Terms, build_design, compress, independent_columns
 from sfpc.estimation.linear import LinearFit, fit_linear
-from sfpc.estimation.logit import LogitFit, drop_separated_levels, fit_logit
+from sfpc.estimation.logit import (
+    CellLogit,
+    LogitFit,
+    drop_separated_levels,
+    fit_logit,
+    fit_logit_to_cells,
+)
 
 __all__ = [
+    "CellLogit",
     "ClusterCovariance",
     "Design",
     "Estimate",
@@ -18,6 +25,7 @@ __all__ = [
     "drop_separated_levels",
     "fit_linear",
     "fit_logit",
+    "fit_logit_to_cells",
     "independent_columns",
     "infer",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from sfpc.estimation.cluster import ClusterCovariance, Estimate, cluster_covariance, infer
-from sfpc.estimation.design import CELL_OUTCOME, CELL_WEIGHT, Design, Terms
+from sfpc.estimation.design import CELL_OUTCOME, CELL_WEIGHT, Design, Terms, build_design
 
 MAXIMUM_ITERATIONS = 100
 MAXIMUM_HALVINGS = 30
@@ -19,6 +19,8 @@ MAXIMUM_HALVINGS = 30
 CONVERGENCE_TOLERANCE = 1e-12
 # Fitted probabilities this near 0 or 1 mean that some combination of covariates predicts perfectly.
 EXTREME_PROBABILITY = 1e-9
+# Weighted sums of 0 and 1: "no events" and "only events" must allow for rounding.
+SHARE_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class LogitFit:
     iterations: Newton steps taken.
     is_converged: False where the steps did not settle; the effect is then NaN.
     log_likelihood: weighted, without the binomial coefficient.
-    notes: sentences on convergence and separation.
+    is_separated: (cells,), cells without or with only events whose fitted probability is 0 or 1.
     """
 
     design: Design
@@ -39,15 +41,20 @@ class LogitFit:
     iterations: int
     is_converged: bool
     log_likelihood: float
-    notes: tuple[str, ...]
-
-    @property
-    def _is_usable(self) -> bool:
-        return self.is_converged and self.design.treatment_column is not None
+    is_separated: NDArray[np.bool_]
 
     def log_odds_effect(self, significance_level: float) -> Estimate:
         """Return b1 in log odds (`exponentiated()` for the odds ratio); NaN if not identified."""
-        return self._estimate_of_column(self.design.treatment_column, significance_level)
+        column = self.design.treatment_column
+        if not self.is_converged or column is None:
+            nan = float("nan")
+            return infer(nan, nan, self.covariance.cluster_count, significance_level)
+        return infer(
+            float(self.coefficients[column]),
+            float(np.sqrt(self.covariance.matrix[column, column])),
+            self.covariance.cluster_count,
+            significance_level,
+        )
 
     def average_marginal_effect(self, significance_level: float) -> Estimate:
         """Return the mean over treated children of p(D=1) - p(D=0), a difference of shares.
@@ -60,7 +67,7 @@ class LogitFit:
         """
         design, column = self.design, self.design.treatment_column
         rows = design.is_treated
-        if not self._is_usable or column is None or not rows.any():
+        if not self.is_converged or column is None or not rows.any():
             nan = float("nan")
             return infer(nan, nan, self.covariance.cluster_count, significance_level)
         x_with, weight = design.x[rows], design.weight[rows]
@@ -78,16 +85,17 @@ class LogitFit:
             significance_level,
         )
 
-    def _estimate_of_column(self, column: int | None, significance_level: float) -> Estimate:
-        nan = float("nan")
-        if not self._is_usable or column is None:
-            return infer(nan, nan, self.covariance.cluster_count, significance_level)
-        return infer(
-            float(self.coefficients[column]),
-            float(np.sqrt(self.covariance.matrix[column, column])),
-            self.covariance.cluster_count,
-            significance_level,
-        )
+
+@dataclass(frozen=True)
+class CellLogit:
+    """A fit, the cells it stands on, and what was left out.
+
+    `fit` is None where an arm of the treatment is separated, so that no effect can be estimated.
+    """
+
+    cells: pd.DataFrame
+    fit: LogitFit | None
+    notes: tuple[str, ...]
 
 
 def drop_separated_levels(cells: pd.DataFrame, terms: Terms) -> tuple[pd.DataFrame, tuple[str, ...], bool]:
@@ -112,18 +120,53 @@ def drop_separated_levels(cells: pd.DataFrame, terms: Terms) -> tuple[pd.DataFra
         for factor in terms.factors:
             sums = cells.groupby(factor)[[CELL_WEIGHT, CELL_OUTCOME]].sum()
             events, total = sums[CELL_OUTCOME], sums[CELL_WEIGHT]
-            # Weighted sums of 0/1 outcomes: "all" must allow for rounding.
-            separated = sums.index[(events <= 0) | (events >= total * (1 - 1e-12))]
+            separated = sums.index[_is_one_sided(events, total)]
             if len(separated):
                 left_out.extend(f"{factor}={level}" for level in separated)
                 cells = cells[~cells[factor].isin(separated)]
         if len(left_out) == before:
             break
     arms = cells.groupby(terms.treatment)[[CELL_WEIGHT, CELL_OUTCOME]].sum()
-    is_separated = bool(
-        ((arms[CELL_OUTCOME] <= 0) | (arms[CELL_OUTCOME] >= arms[CELL_WEIGHT] * (1 - 1e-12))).any()
-    )
+    is_separated = bool(_is_one_sided(arms[CELL_OUTCOME], arms[CELL_WEIGHT]).any())
     return cells.reset_index(drop=True), tuple(left_out), is_separated
+
+
+def fit_logit_to_cells(cells: pd.DataFrame, terms: Terms) -> CellLogit:
+    """Fit the logit after leaving out the children whom the covariates predict perfectly.
+
+    First whole levels (`drop_separated_levels`), then, from the fit, cells that a combination of
+    covariates separates, until none is left. They carry no information on the effect: leaving them
+    out is the limit of the likelihood (Correia, Guimaraes and Zylkin 2019, arXiv:1903.01633).
+    """
+    left_out: list[str] = []
+    notes: list[str] = []
+    is_combination_separated = False
+    fit: LogitFit | None = None
+    while len(cells):
+        cells, levels, is_arm_separated = drop_separated_levels(cells, terms)
+        left_out.extend(levels)
+        if is_arm_separated or not len(cells):
+            fit = None
+            break
+        fit = fit_logit(build_design(cells, terms))
+        if not fit.is_converged or not fit.is_separated.any():
+            break
+        is_combination_separated = True
+        cells = cells[~fit.is_separated].reset_index(drop=True)
+        fit = None
+    # How many levels, not which and how large: one without events can be a handful of children.
+    factors = pd.Series([level.split("=", 1)[0] for level in left_out], dtype="object")
+    notes.extend(
+        f"{count} of the levels of {factor} left out: no or only events (separation)"
+        for factor, count in factors.value_counts(sort=False).items()
+    )
+    if is_combination_separated:
+        notes.append("children whom covariates together predict perfectly left out (separation)")
+    if fit is None:
+        notes.append("no or only events in an arm of the treatment: no effect can be estimated")
+    elif not fit.is_converged:
+        notes.append("the logit did not converge: no estimate")
+    return CellLogit(cells=cells, fit=fit, notes=tuple(notes))
 
 
 def fit_logit(design: Design) -> LogitFit:
@@ -169,11 +212,10 @@ def fit_logit(design: Design) -> LogitFit:
         coefficients, value = proposal, proposed_value
         probability = expit(x @ coefficients)
         is_converged = decrement <= CONVERGENCE_TOLERANCE
-    notes: list[str] = []
-    if not is_converged:
-        notes.append("the logit did not converge (separation is likely): no estimate")
-    if bool(((probability < EXTREME_PROBABILITY) | (probability > 1 - EXTREME_PROBABILITY)).any()):
-        notes.append("fitted probabilities of 0 or 1: some covariates together predict perfectly")
+    share = design.weighted_outcome / design.weight
+    is_separated = ((probability < EXTREME_PROBABILITY) & (share <= SHARE_TOLERANCE)) | (
+        (probability > 1 - EXTREME_PROBABILITY) & (share >= 1 - SHARE_TOLERANCE)
+    )
     residual = design.weighted_outcome - design.weight * probability
     try:
         bread = np.asarray(np.linalg.inv(_information(x, design.weight, probability)), dtype=np.float64)
@@ -197,8 +239,12 @@ def fit_logit(design: Design) -> LogitFit:
         iterations=iterations,
         is_converged=is_converged,
         log_likelihood=value,
-        notes=tuple(notes),
+        is_separated=is_separated,
     )
+
+
+def _is_one_sided(events: pd.Series[float], total: pd.Series[float]) -> pd.Series[bool]:
+    return (events <= total * SHARE_TOLERANCE) | (events >= total * (1 - SHARE_TOLERANCE))
 
 
 def _log_likelihood(index: NDArray[np.float64], design: Design) -> float:

@@ -1,7 +1,7 @@
 """Synthetic national extracts: what a researcher receives, written LA by LA, with the planted truth beside.
 
-Files carry the names met in public code (docs/synthetic_extracts.md): ``CIN_2018_to_2025``,
-``CLA_Episode_Data``, ``Spring_Census_2021``, ``Absence_2021_3Term``, ``LA_Statistics``. Memory is bounded by one
+Files carry the names met in public code: ``CIN_2018_to_2025``, ``CLA_Episode_Data``,
+``Spring_Census_2021``, ``Absence_2021_3Term``, ``LA_Statistics`` (docs/synthetic_extracts.md). Memory is bounded by one
 LA; rows wait in a DuckDB file on disk and every extract is written once, whole, at the end.
 """
 
@@ -151,9 +151,7 @@ def _truth_of(con: duckdb.DuckDBPyConnection, world: World, lives: LaLives) -> N
         }
     )
     con.register("rates", rates)
-    con.execute(
-        "insert into planned_rates select la_code, date '1970-01-01' + quarter_start::integer, rate, twin_of from rates"
-    )
+    con.execute("insert into planned_rates select la_code, day_of(quarter_start), rate, twin_of from rates")
     con.unregister("rates")
     con.execute(
         "insert into planned_las values (?, ?, ?, ?, ?, ?)",
@@ -171,8 +169,13 @@ def _truth_of(con: duckdb.DuckDBPyConnection, world: World, lives: LaLives) -> N
 def _write(con: duckdb.DuckDBPyConnection, folder: Path, file_format: str) -> dict[str, int]:
     options = "format parquet, compression zstd" if file_format == "parquet" else "format csv, header"
     jobs = {
-        f"CIN_{FIRST_RETURN_YEAR}_to_{LAST_RETURN_YEAR}": "select * from cin_extract order by CIN_ACADYR, CIN_LA, CIN_LAchildID_Anon, CIN_ReferralDate",
-        "CLA_Episode_Data": "select * from cla_extract order by cla_PROCESSING_YEAR, cla_CLA_LA, cla_CHILD_LA_CODE_Anon, date_episode_started",
+        f"CIN_{FIRST_RETURN_YEAR}_to_{LAST_RETURN_YEAR}": (
+            "select * from cin_extract order by CIN_ACADYR, CIN_LA, CIN_LAchildID_Anon, CIN_ReferralDate"
+        ),
+        "CLA_Episode_Data": (
+            "select * from cla_extract "
+            "order by cla_PROCESSING_YEAR, cla_CLA_LA, cla_CHILD_LA_CODE_Anon, date_episode_started"
+        ),
         "LA_Statistics": "select * from la_statistics order by all",
     }
     for year in range(FIRST_RETURN_YEAR, LAST_RETURN_YEAR + 1):
@@ -205,19 +208,15 @@ def _write(con: duckdb.DuckDBPyConnection, folder: Path, file_format: str) -> di
 
 
 def _write_truth(con: duckdb.DuckDBPyConnection, folder: Path, scenario: Scenario) -> None:
-    con.execute(
-        f"copy (select * from potential_outcomes order by all) to '{folder / 'potential_outcomes.parquet'}' (format parquet)"
-    )
-    con.execute(
-        f"copy (select * from planned_rates order by all) to '{folder / 'planned_rates.csv'}' (header)"
-    )
-    con.execute(f"copy (select * from planned_las order by all) to '{folder / 'planned_las.csv'}' (header)")
-    con.execute(
-        "copy (select la_code, outcome_id, count(*) as treated_children, "
-        "avg(outcome_with - outcome_without) * case when outcome_id in ('plan_days', 'unauthorised_absence') then 1 else 100 end as realised_effect "
-        "from potential_outcomes where is_treated group by all order by all) "
-        f"to '{folder / 'realised_effects.csv'}' (header)"
-    )
+    con.execute(_sql("realised"))
+    for table, file_format in (
+        ("potential_outcomes", "parquet"),
+        ("planned_rates", "csv, header"),
+        ("planned_las", "csv, header"),
+        ("realised_effects", "csv, header"),
+    ):
+        place = folder / f"{table}.{file_format.split(',')[0]}"
+        con.execute(f"copy (select * from {table} order by all) to '{place}' (format {file_format})")
     with (folder / "scenario.csv").open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow(["size", "seed", "trial_start", "trial_end", "last_day"])

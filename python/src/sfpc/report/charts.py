@@ -1,0 +1,625 @@
+"""Charts as SVG text: drawn for two widths, named for screen readers, the same bytes on every run.
+
+Every chart is made twice, for a page and for a telephone, and the style sheet shows one of them: a
+chart that is only scaled down has letters that nobody can read.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from html import escape
+from typing import Any
+
+import matplotlib
+import matplotlib.dates
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sfpc.report.words import decimal, interval
+
+# Okabe and Ito's palette: distinct for every common colour vision; dashes tell lines apart in grey.
+BLACK, BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = (
+    "#1a1a1a",
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#e69f00",
+    "#56b4e9",
+    "#cc79a7",
+)
+GREY, PALE, INK = "#6b7276", "#d9dee1", "#26292b"
+TRUTH = "#7a3e6c"
+COMPARATOR_STYLES = ((BLUE, "-"), (VERMILION, (0, (5, 2))), (GREEN, (0, (2, 1.5))), (ORANGE, (0, (6, 1.5, 1, 1.5))))
+
+WIDE, NARROW = 680, 320
+_FONT_STACK = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'.replace(
+    '"', "'"
+)
+# Text is measured with the font that comes with matplotlib, which is wider than those it is shown
+# in: what does not collide here does not collide there.
+_STYLE: Mapping[str, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 12,
+    "text.color": INK,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.parse_math": False,
+}
+_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An estimate with its interval; `is_primary` draws it stronger."""
+
+    label: str
+    estimate: float
+    low: float
+    high: float
+    is_primary: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """One LA's quarters: dates and values in the unit of the axis, with an optional chance band."""
+
+    label: str
+    days: Sequence[date]
+    values: Sequence[float]
+    band: tuple[Sequence[float], Sequence[float]] | None = None
+
+
+@dataclass(frozen=True)
+class Dots:
+    """One covariate of the love plot: absolute differences of its levels before and after."""
+
+    label: str
+    before: Sequence[float]
+    after: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors of a model over the seeds of a recovery study, with their mean and its error."""
+
+    label: str
+    values: Sequence[float]
+    mean: float
+    monte_carlo_error: float
+
+
+@dataclass(frozen=True)
+class FlowBox:
+    """A box of the flow: a count, what it counts, and lines below."""
+
+    title: str
+    count: str
+    lines: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The participant flow: a stem with what is left out beside it, then the two arms."""
+
+    stem: Sequence[tuple[FlowBox, FlowBox | None]]
+    arms: Sequence[tuple[FlowBox, FlowBox, FlowBox]]
+    last: FlowBox
+
+
+def both_widths(draw: Any, key: str, label: str, **content: Any) -> str:
+    """Draw a chart for the page and for the telephone; the style sheet shows one."""
+    return "".join(
+        draw(key=f"{key}-{name}", label=label, width=width, css=f"chart {name}", **content)
+        for name, width in (("wide", WIDE), ("narrow", NARROW))
+    )
+
+
+def effect_chart(
+    *,
+    key: str,
+    label: str,
+    width: int,
+    css: str,
+    bars: Sequence[Bar],
+    truth: float | None,
+    unit: str,
+) -> str:
+    """Estimates with intervals on one axis, no effect and the planted truth as marked lines."""
+    top, row, foot, side = 46, 54, 52, 14
+    height = top + row * len(bars) + foot
+    figure, axes = _figure(width, height, left=side, right=side, top=top, bottom=foot)
+    ends = [0.0, *(v for b in bars for v in (b.low, b.high, b.estimate) if math.isfinite(v))]
+    ends += [truth] if truth is not None else []
+    margin = 0.12 * ((max(ends) - min(ends)) or 1.0)
+    low, high = min(ends) - margin, max(ends) + margin
+    axes.set_xlim(low, high)
+    axes.set_ylim(row * len(bars), 0)
+    axes.yaxis.set_visible(False)
+    for name in ("left", "right", "top"):
+        axes.spines[name].set_visible(False)
+    axes.axvline(0, color=INK, linewidth=1.2)
+    _mark(axes, 0.0, -26, "no effect", INK)
+    if truth is not None:
+        axes.axvline(truth, color=TRUTH, linewidth=1.8, linestyle=(0, (4, 3)))
+        _mark(axes, truth, -8, f"planted truth {decimal(truth)}", TRUTH)
+    for position, bar in enumerate(bars):
+        y, middle = row * position + 20, row * position + 36
+        colour, weight = (BLUE, "bold") if bar.is_primary else (GREY, "normal")
+        # A white field behind the words: the marked lines pass behind them.
+        paper = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        axes.text(low, y, bar.label, ha="left", va="baseline", fontsize=12, fontweight=weight, bbox=paper)
+        axes.text(
+            high,
+            y,
+            f"{decimal(bar.estimate)} ({interval(bar.low, bar.high)})",
+            ha="right",
+            va="baseline",
+            fontsize=12,
+            fontweight=weight,
+            bbox=paper,
+        )
+        if math.isfinite(bar.low) and math.isfinite(bar.high):
+            axes.plot(
+                [bar.low, bar.high],
+                [middle, middle],
+                color=colour,
+                linewidth=5 if bar.is_primary else 3,
+                solid_capstyle="butt",
+            )
+        if math.isfinite(bar.estimate):
+            axes.plot(
+                [bar.estimate],
+                [middle],
+                marker="o",
+                markersize=12 if bar.is_primary else 9,
+                color=colour,
+                markeredgecolor="white",
+                markeredgewidth=1.5,
+            )
+    axes.xaxis.set_major_formatter(lambda value, _: decimal(value, 1))
+    axes.set_xlabel(unit, fontsize=12)
+    return _svg(figure, key, label, css)
+
+
+def trend_chart(
+    *,
+    key: str,
+    label: str,
+    width: int,
+    css: str,
+    own: Line,
+    others: Sequence[Line],
+    are_accepted: bool,
+    unit: str,
+    top_value: float,
+) -> str:
+    """Quarters of a treatment LA and its comparators; the band is the chance range of the LA's own rate.
+
+    Others that were not accepted are drawn pale.
+    """
+    is_narrow = width <= NARROW
+    styles = [
+        (BLACK, "-", 2.6),
+        *((colour, dash, 1.7) for colour, dash in COMPARATOR_STYLES),
+    ]
+    lines = [own, *others[: len(COMPARATOR_STYLES)]]
+    if not are_accepted:
+        styles = [styles[0], *((GREY, dash, 1.2) for _, dash in COMPARATOR_STYLES)]
+    key_height = 18 * len(lines) + 6 if is_narrow else 0
+    height = (250 if is_narrow else 300) + key_height
+    right = 12 if is_narrow else 168
+    figure, axes = _figure(width, height, left=40, right=right, top=30 + key_height, bottom=46)
+    _quiet(axes)
+    axes.set_ylim(0, top_value)
+    days = [day for line in lines for day in line.days]
+    axes.set_xlim(_number(min(days)) - 20, _number(max(days)) + 20)
+    if own.band is not None:
+        axes.fill_between(_numbers(own.days), own.band[0], own.band[1], color="#e4e7e9", linewidth=0)
+    for line, (colour, dash, thickness) in reversed(list(zip(lines, styles, strict=False))):
+        axes.plot(
+            _numbers(line.days),
+            line.values,
+            color=colour,
+            linestyle=dash,
+            linewidth=thickness,
+            solid_capstyle="round",
+        )
+    _quarters(axes, sorted(set(days)), width)
+    axes.text(0, 1, unit, transform=_above(figure, axes, 10), fontsize=11, va="baseline", ha="left")
+    axes.set_xlabel("Quarter of the referral", fontsize=11)
+    if is_narrow:
+        for position, (line, style) in enumerate(zip(lines, styles, strict=False)):
+            y = height - 14 - 18 * position
+            _swatch(figure, width, height, 8, y, line.label, style)
+    else:
+        ends = [axes.transData.transform((_number(line.days[-1]), line.values[-1]))[1] for line in lines]
+        wrapped = [textwrap.wrap(line.label, 18) or [""] for line in lines]
+        for y, parts, style in zip(
+            _spread(ends, [13.0 * len(parts) + 4 for parts in wrapped], 46, height - 20),
+            wrapped,
+            styles,
+            strict=False,
+        ):
+            _swatch(figure, width, height, width - right + 6, y, "\n".join(parts), style)
+    return _svg(figure, key, label, css)
+
+
+def balance_chart(
+    *, key: str, label: str, width: int, css: str, rows: Sequence[Dots], threshold: float
+) -> str:
+    """Love plot: a row per covariate, a mark per level, before (hollow) and after matching (filled)."""
+    is_narrow = width <= NARROW
+    row, top, foot = (52 if is_narrow else 38), 40, 52
+    left = 12 if is_narrow else 236
+    height = top + row * len(rows) + foot
+    figure, axes = _figure(width, height, left=left, right=14, top=top, bottom=foot)
+    for name in ("left", "right", "top"):
+        axes.spines[name].set_visible(False)
+    axes.yaxis.set_visible(False)
+    values = [v for r in rows for v in (*r.before, *r.after) if math.isfinite(v)]
+    axes.set_xlim(-0.003, max([*values, threshold]) * 1.12)
+    axes.set_ylim(row * len(rows), 0)
+    axes.axvline(threshold, color=VERMILION, linewidth=1.2, linestyle=(0, (4, 3)))
+    _mark(axes, threshold, -8, f"usual limit {threshold:g}", "#a34700", side=-1)
+    for position, dots in enumerate(rows):
+        base = row * position
+        before, after = (base + row - 24, base + row - 11)
+        axes.axhline(base + row, color=PALE, linewidth=0.8)
+        if is_narrow:
+            axes.text(0, base + 17, dots.label, ha="left", va="baseline", fontsize=12)
+        else:
+            figure.text(
+                8 / width,
+                1 - (top + base + row / 2 + 4) / height,
+                dots.label,
+                ha="left",
+                va="baseline",
+                fontsize=12,
+            )
+        axes.plot(
+            dots.before,
+            [before] * len(dots.before),
+            linestyle="",
+            marker="o",
+            markersize=7,
+            markerfacecolor="none",
+            markeredgecolor=GREY,
+            markeredgewidth=1.1,
+        )
+        axes.plot(
+            dots.after,
+            [after] * len(dots.after),
+            linestyle="",
+            marker="o",
+            markersize=7,
+            markerfacecolor=BLUE,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+        )
+    y = 1 - 12 / height
+    for x, text, face, edge in ((14, "before", "none", GREY), (78, "after matching", BLUE, "white")):
+        figure.add_artist(
+            matplotlib.lines.Line2D(
+                [x / width], [y], marker="o", markersize=8, markerfacecolor=face, markeredgecolor=edge
+            )
+        )
+        figure.text((x + 8) / width, y, text, fontsize=12, va="center", ha="left")
+    axes.set_xlabel("Absolute standardised difference (no unit)", fontsize=12)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    return _svg(figure, key, label, css)
+
+
+def recovery_chart(*, key: str, label: str, width: int, css: str, rows: Sequence[Errors], unit: str) -> str:
+    """A dot per seed: estimate less truth; the mean with two Monte Carlo standard errors below."""
+    top, row, foot = 26, 104, 52
+    height = top + row * len(rows) + foot
+    figure, axes = _figure(width, height, left=14, right=14, top=top, bottom=foot)
+    for name in ("left", "right", "top"):
+        axes.spines[name].set_visible(False)
+    axes.yaxis.set_visible(False)
+    reach = max([0.01, *(abs(v) for r in rows for v in r.values)]) * 1.15
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(row * len(rows), 0)
+    axes.axvline(0, color=TRUTH, linewidth=1.8, linestyle=(0, (4, 3)))
+    _mark(axes, 0.0, -8, "no error: estimate equals truth", TRUTH)
+    per_point = (width - 28) / (2 * reach)
+    for position, errors in enumerate(rows):
+        base = row * position
+        axes.text(-reach, base + 16, errors.label, ha="left", va="baseline", fontsize=12, fontweight="bold")
+        xs, ys = _stacked(errors.values, per_point, base + 64, 9.0)
+        axes.plot(
+            xs, ys, linestyle="", marker="o", markersize=8, color=SKY, markeredgecolor="white", markeredgewidth=0.6
+        )
+        band = 2 * errors.monte_carlo_error
+        axes.plot(
+            [errors.mean - band, errors.mean + band],
+            [base + 84] * 2,
+            color=BLACK,
+            linewidth=3,
+            solid_capstyle="butt",
+        )
+        axes.plot([errors.mean], [base + 84], marker="D", markersize=8, color=BLACK, markeredgecolor="white")
+    axes.xaxis.set_major_formatter(lambda value, _: decimal(value, 1))
+    axes.set_xlabel(unit, fontsize=12)
+    return _svg(figure, key, label, css)
+
+
+def flow_chart(*, key: str, label: str, width: int, css: str, flow: Flow) -> str:
+    """The participant flow as boxes and arrows."""
+    return _FlowDrawing(key, label, width, css).draw(flow)
+
+
+class _FlowDrawing:
+    """Boxes placed from the top; heights follow the text, so that any label fits."""
+
+    size, step, pad = 12.5, 17.0, 10.0
+
+    def __init__(self, key: str, label: str, width: int, css: str) -> None:
+        self.key, self.label, self.width, self.css = key, label, width, css
+        self.is_narrow = width <= NARROW
+        self.parts: list[str] = []
+
+    def draw(self, flow: Flow) -> str:
+        gap = 26.0
+        left, stem = 1.0, (self.width - 2 if self.is_narrow else self.width * 0.5)
+        side_x = 34.0 if self.is_narrow else stem + 44
+        side_width = self.width - side_x - 1
+        middle = 16.0 if self.is_narrow else left + stem / 2
+        y = 1.0
+        for box, side in flow.stem:
+            y = self._box(left, y, stem, box)
+            if side is None:
+                self._arrow(middle, y, middle, y + gap)
+                y += gap
+                continue
+            start = y
+            bottom = self._box(side_x, y + 14, side_width, side, is_side=True)
+            centre = start + 14 + (bottom - start - 14) / 2
+            y = bottom + 14
+            self._arrow(middle, start, middle, y)
+            self._arrow(middle, centre, side_x, centre)
+        if self.is_narrow:
+            y = self._arms_below_each_other(flow, y, gap)
+        else:
+            y = self._arms_side_by_side(flow, y, gap)
+        y = self._box(left, y, self.width - 2, flow.last, is_last=True)
+        height = math.ceil(y + 1)
+        return (
+            f'<svg class="{self.css}" role="img" aria-label="{escape(self.label)}" '
+            f'viewBox="0 0 {self.width} {height}" style="max-width:{self.width}px" '
+            f'font-family="{_FONT_STACK}" font-size="{self.size}">{"".join(self.parts)}</svg>'
+        )
+
+    def _arms_side_by_side(self, flow: Flow, y: float, gap: float) -> float:
+        between = 24.0
+        wide = (self.width - 2 - between * (len(flow.arms) - 1)) / len(flow.arms)
+        xs = [1 + position * (wide + between) for position in range(len(flow.arms))]
+        stem = 1 + self.width * 0.25
+        for x in xs:
+            if abs(x + wide / 2 - stem) > 2:
+                self._line(stem, y, x + wide / 2, y)
+            self._arrow(x + wide / 2, y, x + wide / 2, y + gap)
+        y += gap
+        for number in range(3):
+            bottom = y
+            for x, boxes in zip(xs, flow.arms, strict=True):
+                bottom = max(bottom, y + self._height(boxes[number], wide))
+            for x, boxes in zip(xs, flow.arms, strict=True):
+                self._box(x, y, wide, boxes[number], is_side=number == 1, height=bottom - y)
+                self._arrow(x + wide / 2, bottom, x + wide / 2, bottom + gap)
+            y = bottom + gap
+        return y
+
+    def _arms_below_each_other(self, flow: Flow, y: float, gap: float) -> float:
+        # One under the other, each indented from the stem that runs on to the last box.
+        start = y
+        for boxes in flow.arms:
+            y += 8
+            for number, box in enumerate(boxes):
+                x = 56.0 if number == 1 else 34.0
+                top = y
+                y = self._box(x, y, self.width - x - 1, box, is_side=number == 1)
+                if number == 0:
+                    self._arrow(16, top + 14, x, top + 14)
+                y += 8
+        y += gap - 8
+        self._arrow(16, start - 1, 16, y)
+        return y
+
+    def _wrapped(self, text: str, wide: float, scale: float = 1.0) -> list[str]:
+        letters = int((wide - 2 * self.pad) / (self.size * scale * 0.53))
+        return textwrap.wrap(text, max(12, letters)) or [""]
+
+    def _lines(self, box: FlowBox, wide: float) -> list[tuple[str, bool]]:
+        lines = [(line, False) for line in self._wrapped(box.title, wide)]
+        lines.append((box.count, True))
+        for text in box.lines:
+            lines += [(line, False) for line in self._wrapped(text, wide)]
+        return lines
+
+    def _height(self, box: FlowBox, wide: float) -> float:
+        return len(self._lines(box, wide)) * self.step + 2 * self.pad
+
+    def _box(
+        self,
+        x: float,
+        y: float,
+        wide: float,
+        box: FlowBox,
+        *,
+        is_side: bool = False,
+        is_last: bool = False,
+        height: float | None = None,
+    ) -> float:
+        high = self._height(box, wide) if height is None else height
+        fill = "#f4f6f7" if is_side else "#e8f1f8" if is_last else "#ffffff"
+        stroke = "#9aa3a8" if is_side else BLUE if is_last else INK
+        self.parts.append(
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{high:.1f}" rx="3" '
+            f'fill="{fill}" stroke="{stroke}" stroke-width="1"/>'
+        )
+        baseline = y + self.pad + self.size
+        for text, is_strong in self._lines(box, wide):
+            weight = ' font-weight="700"' if is_strong else ""
+            self.parts.append(
+                f'<text x="{x + self.pad:.1f}" y="{baseline:.1f}" fill="{INK}"{weight}>{escape(text)}</text>'
+            )
+            baseline += self.step
+        return y + high
+
+    def _line(self, x1: float, y1: float, x2: float, y2: float) -> None:
+        self.parts.append(f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" stroke="{GREY}" fill="none"/>')
+
+    def _arrow(self, x1: float, y1: float, x2: float, y2: float) -> None:
+        self._line(x1, y1, x2, y2)
+        head = (
+            f"M{x2:.1f} {y2:.1f}l-4 -7h8z" if x1 == x2 else f"M{x2:.1f} {y2:.1f}l-7 -4v8z"
+        )
+        self.parts.append(f'<path d="{head}" fill="{GREY}"/>')
+
+
+def _figure(
+    width: int, height: float, *, left: float, right: float, top: float, bottom: float
+) -> tuple[Figure, Axes]:
+    """A figure in which one point is one pixel, with margins in pixels."""
+    with matplotlib.rc_context(dict(_STYLE)):
+        figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+        axes = figure.add_axes(
+            (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
+        )
+    axes.tick_params(length=4, labelsize=11)
+    return figure, axes
+
+
+def _svg(figure: Figure, key: str, label: str, css: str) -> str:
+    """The figure as an SVG element that can stand in a page beside others."""
+    stream = io.StringIO()
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": key}):
+        figure.savefig(stream, format="svg", metadata=_NO_METADATA, transparent=True)
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    # Groups are numbered alike in every figure; in one page an id may stand once.
+    used = set(re.findall(r"(?:url\(#|href=\"#)([^\")]+)", text))
+    text = re.sub(
+        r' id="([^"]+)"', lambda found: f' id="{key}-{found[1]}"' if found[1] in used else "", text
+    )
+    text = re.sub(r'(url\(#|href="#)', rf"\g<1>{key}-", text)
+    text = text.replace("xlink:href", "href")
+    text = re.sub(r"'DejaVu Sans'[^;\"]*", _FONT_STACK, text)
+    view = re.search(r'viewBox="([^"]+)"', text)
+    assert view is not None
+    width = float(view[1].split()[2])
+    opening = (
+        f'<svg class="{css}" role="img" aria-label="{escape(label)}" viewBox="{view[1]}"'
+        f' style="max-width:{width:g}px">'
+    )
+    text = re.sub(r"<svg[^>]*>", lambda _: opening, text, count=1)
+    return re.sub(r"\n\s*", "\n", text).strip()
+
+
+def _quiet(axes: Axes) -> None:
+    for name in ("right", "top"):
+        axes.spines[name].set_visible(False)
+    axes.grid(axis="y", color=PALE, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _mark(axes: Axes, x: float, y: float, text: str, colour: str, side: int = 0) -> None:
+    """A word above a vertical line, kept inside the axes."""
+    low, high = axes.get_xlim()
+    place = (x - low) / (high - low)
+    align = {-1: "right", 1: "left"}.get(side, "left" if place < 0.25 else "right" if place > 0.75 else "center")
+    axes.text(x, y, text, color=colour, ha=align, va="baseline", fontsize=12, clip_on=False)
+
+
+def _number(day: date) -> float:
+    return float(matplotlib.dates.date2num(day))
+
+
+def _numbers(days: Sequence[date]) -> list[float]:
+    return [_number(day) for day in days]
+
+
+def _quarters(axes: Axes, days: Sequence[date], width: int) -> None:
+    """Ticks at quarters, as many as have room, as 'Jul 2018' over two lines."""
+    every = 2 if width > NARROW else 3
+    shown = days[::every]
+    axes.set_xticks(_numbers(shown), [f"{day:%b}\n{day:%Y}" for day in shown])
+
+
+def _above(figure: Figure, axes: Axes, points: float) -> Any:
+    """Axes coordinates, moved up by some points."""
+    return axes.transAxes + matplotlib.transforms.ScaledTranslation(0, points / 72, figure.dpi_scale_trans)
+
+
+def _swatch(
+    figure: Figure, width: int, height: float, x: float, y: float, text: str, style: tuple[Any, Any, float]
+) -> None:
+    """A short stroke in the style of a line, with the line's name in dark ink (y in pixels from below)."""
+    colour, dash, thickness = style
+    figure.add_artist(
+        matplotlib.lines.Line2D(
+            [x / width, (x + 20) / width],
+            [y / height] * 2,
+            color=colour,
+            linestyle=dash,
+            linewidth=thickness,
+        )
+    )
+    weight = "bold" if thickness > 2 else "normal"
+    figure.text(
+        (x + 26) / width,
+        y / height,
+        text,
+        fontsize=11,
+        va="center",
+        ha="left",
+        fontweight=weight,
+        linespacing=1.1,
+    )
+
+
+def _spread(wanted: Sequence[float], heights: Sequence[float], low: float, high: float) -> list[float]:
+    """Positions as near to the wanted ones as room for each label's height allows."""
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    placed = [0.0] * len(wanted)
+    floor = low
+    for i in order:
+        placed[i] = max(wanted[i], floor + heights[i] / 2)
+        floor = placed[i] + heights[i] / 2
+    ceiling = high
+    for i in reversed(order):
+        placed[i] = min(placed[i], ceiling - heights[i] / 2)
+        ceiling = placed[i] - heights[i] / 2
+    return placed
+
+
+def _stacked(
+    values: Sequence[float], per_unit: float, floor: float, size: float
+) -> tuple[list[float], list[float]]:
+    """Dots that would lie on each other are put above each other, from the floor upwards."""
+    columns: dict[int, int] = {}
+    xs, ys = [], []
+    limit = 5
+    for value in sorted(values):
+        column = int(np.floor(value * per_unit / size))
+        level = columns.get(column, 0)
+        columns[column] = level + 1
+        xs.append(value)
+        ys.append(floor - min(level, limit) * size * 0.85)
+    return xs, ys

@@ -1,0 +1,66 @@
+"""Tables of the report: header cells with scope, numbers to the right, a caption for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading, and whether it holds numbers (set to the right)."""
+
+    label: str
+    is_number: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of cells, the first of which heads the row. `kind`: '', 'total' or 'chosen'."""
+
+    cells: Sequence[str]
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a caption; `notes` stand below it, each with its letter."""
+
+    key: str
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    notes: Sequence[tuple[str, str]] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row.cells) != len(self.columns):
+                raise ValueError(f"{self.key}: {len(row.cells)} cells for {len(self.columns)} columns")
+
+
+def text(label: str) -> Column:
+    """A column of words."""
+    return Column(label)
+
+
+def number(label: str) -> Column:
+    """A column of numbers."""
+    return Column(label, is_number=True)
+
+
+def lettered(notes: Sequence[str | None]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Turn notes of the form 'a; b' into letters per row and one list of notes with their letters."""
+    letters: dict[str, str] = {}
+    marks: list[str] = []
+    for note in notes:
+        parts = [part.strip() for part in (note or "").split(";") if part.strip()]
+        for part in parts:
+            letters.setdefault(part, _letter(len(letters)))
+        marks.append(" ".join(letters[part] for part in parts))
+    return marks, [(letter, note) for note, letter in letters.items()]
+
+
+def _letter(position: int) -> str:
+    """a to z, then aa, ab and so on."""
+    first, last = divmod(position, 26)
+    return ("" if first == 0 else chr(96 + first)) + chr(97 + last)

@@ -1,0 +1,187 @@
+"""Numbers and findings in words, for people who do not read statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+
+# Names of covariates and tables in plain words. Labels only: one that is not here is shown by its
+# own name, so that a new covariate needs no change.
+_PLAIN = {
+    "age_years": "age at referral",
+    "is_disabled": "disability",
+    "is_fsm": "free school meals",
+    "is_uasc": "unaccompanied asylum-seeking child",
+    "previous_cpp_count": "previous child protection plans",
+    "cin_records": "children in need returns",
+    "cla_children": "children looked after returns: children",
+    "cla_episodes": "children looked after returns: episodes",
+    "npd_absence": "school census: absence",
+    "npd_pupils": "school census: pupils",
+    "la_statistics": "published LA statistics",
+    "cem_protocol": "matching weights",
+    "cem_ikp": "matching weights, scaled",
+    "none": "no weights",
+}
+
+
+def plain(name: str) -> str:
+    """A column or table name in plain words."""
+    return _PLAIN.get(name, name.replace("_", " "))
+
+
+def sentence(text: str) -> str:
+    """The text with a capital at the start and the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def lowered(label: str) -> str:
+    """A label inside a sentence: lower case at the start, unless it starts with an abbreviation."""
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
+def title_of(identifier: str, frame: pd.DataFrame, id_column: str, name_column: str) -> str:
+    """The name that a dimension holds for an identifier, else one made of the identifier."""
+    if {id_column, name_column} <= set(frame.columns):
+        names = frame.loc[frame[id_column] == identifier, name_column].dropna()
+        if len(names):
+            return str(names.iloc[0])
+    return identifier.replace("_", " ").title()
+
+
+def whole(value: float) -> str:
+    """A count with thousands separators."""
+    return decimal(value, 0)
+
+
+def decimal(value: float | None, places: int = 2) -> str:
+    """A number with a true minus sign; an en dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    text = f"{abs(value):,.{places}f}"
+    is_zero = not any(digit in text for digit in "123456789")
+    return text if value >= 0 or is_zero else MINUS + text
+
+
+def interval(low: float, high: float, places: int = 2) -> str:
+    """Both ends of an interval."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return DASH
+    return f"{decimal(low, places)} to {decimal(high, places)}"
+
+
+def p_value(value: float) -> str:
+    """A p-value as a table shows it."""
+    if not math.isfinite(value):
+        return DASH
+    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def share(part: float, total: float, places: int = 1) -> str:
+    """A share in per cent."""
+    return f"{100 * part / total:.{places}f} %" if total else DASH
+
+
+def long_date(day: date) -> str:
+    """A date as a department writes it: 5 March 2024."""
+    return f"{day.day} {day:%B %Y}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """A list in a sentence: a, b and c."""
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def times(count: int, one: str, many: str | None = None) -> str:
+    """A count with its noun."""
+    return f"{whole(count)} {one if count == 1 else many or one + 's'}"
+
+
+def direction(value: float, places: int = 1, unit: str = "") -> str:
+    """A change as 'n fewer' or 'n more'."""
+    amount = decimal(abs(value), places)
+    word = "fewer" if value < 0 else "more"
+    return f"{amount}{unit} {word}"
+
+
+def change_interval(low: float, high: float, places: int = 1) -> str:
+    """An interval of a change, the smaller change first: '1.2 to 3.1 fewer', '1.2 fewer to 0.3 more'."""
+    if low < 0 and high <= 0:
+        return f"{decimal(-high, places)} to {decimal(-low, places)} fewer"
+    if low >= 0:
+        return f"{decimal(low, places)} to {decimal(high, places)} more"
+    return f"{decimal(-low, places)} fewer to {decimal(high, places)} more"
+
+
+def by_chance(value: float) -> str:
+    """A p-value as a natural frequency."""
+    if value < 0.0001:
+        return "fewer than 1 in 10,000"
+    if value < 0.01:
+        return f"about {max(1, round(value * 10_000))} in 10,000"
+    return f"about {round(value * 100)} in 100"
+
+
+def finding(
+    effect: Mapping[str, Any], outcome: Mapping[str, Any], level: float, fewest_treated_las: int
+) -> list[str]:
+    """The result in one sentence each: how much, how certain, against what baseline.
+
+    effect: a row of effects, the primary one; outcome: its row of dim_outcomes; level: significance;
+    fewest_treated_las: with fewer, no statement about significance is made (FV.EST.3).
+    """
+    estimate, low, high = (float(effect[name]) for name in ("estimate", "ci_low", "ci_high"))
+    label = lowered(str(outcome["label"]))
+    if not math.isfinite(estimate):
+        return [f"No effect on the outcome ‘{label}’ could be estimated: {effect['note'] or 'no reason given'}."]
+    confidence = f"{100 * (1 - level):g} %"
+    is_share = effect["scale"] == "percentage points"
+    if is_share:
+        amount = f"{direction(estimate)} children in every 100"
+        verb = "had" if abs(round(estimate, 1)) != 1.0 else "has"
+        first = (
+            f"For every 100 children, {direction(estimate)} {verb} the outcome ‘{label}’ than would have"
+            f" without the programme ({confidence} interval: {change_interval(low, high)})."
+        )
+    else:
+        amount = f"{direction(estimate)} {effect['scale']}"
+        first = (
+            f"The outcome ‘{label}’ came to {amount} per child than without the programme"
+            f" ({confidence} interval: {change_interval(low, high)})."
+        )
+    chance = float(effect["p_value"])
+    treated_las = int(effect["treated_cluster_count"])
+    if treated_las < fewest_treated_las:
+        second = (
+            f"Only {times(treated_las, 'LA')} took up the programme in this analysis: too few for its"
+            " interval and p-value to be trusted, so nothing is said here about statistical significance."
+        )
+    elif chance < level:
+        second = (
+            "The difference is statistically significant: if the programme made no difference, a result"
+            f" at least this far from zero would come about by chance in {by_chance(chance)} studies like"
+            " this one."
+        )
+    else:
+        second = (
+            "The difference is not statistically significant: if the programme made no difference, a"
+            f" result at least this far from zero would come about by chance in {by_chance(chance)} studies"
+            " like this one, so the data cannot tell the effect from none at all."
+        )
+    sentences = [first, second]
+    baseline = float(effect["baseline_mean_pct"])
+    if math.isfinite(baseline):
+        sentences.append(
+            f"The baseline: before the programme, {decimal(baseline, 1)} in every 100 matched children had"
+            " this outcome."
+        )
+    return sentences

@@ -1,0 +1,95 @@
+"""Warehouses that the tests share: each is built once, the way a person builds it, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from sfpc.landing.gate import Gate, read_windows
+from sfpc.landing.national import land_national
+from sfpc.settings import Paths
+from sfpc.synthetic.extracts import synthesise
+from sfpc.warehouse.build import build
+from sfpc.warehouse.publish import marts_connection
+
+ROOT = Path(__file__).resolve().parents[2]
+SEEDS = ROOT / "seeds"
+TEST_SEED = 11
+TEST_VOLUME = 0.12
+
+sys.path.insert(0, str(ROOT / "tests" / "reference"))
+
+
+def shared_dir() -> Path | None:
+    """The folder of files by others, where there is one (SFPC_SHARED_DIR; default: beside the project)."""
+    folder = Path(os.environ.get("SFPC_SHARED_DIR", ROOT.parent / "shared"))
+    return folder if folder.is_dir() else None
+
+
+@contextmanager
+def querying(paths: Paths) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A read-only connection to the published marts."""
+    connection = marts_connection(paths.marts_db)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """A small synthetic run at an eighth of its volume: extracts, truth, landing, dbt build (its tests included) and marts."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    paths = Paths(ROOT, folder / "data", folder / "outputs")
+    paths.data.mkdir()
+    synthesise("small", TEST_SEED, paths.extracts, paths.truth, SEEDS, volume=TEST_VOLUME, quiet=True)
+    windows = read_windows(SEEDS / "protocol" / "data_windows.csv")
+    with Gate(paths.landing, "national", windows, base=paths.extracts) as gate:
+        land_national(paths.extracts, gate)
+    build(paths)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def hand_written(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """The hand-written children of the reference implementation, through the whole build."""
+    from hand_cases import all_tables
+
+    folder = tmp_path_factory.mktemp("hand_written")
+    paths = Paths(ROOT, folder / "data", folder / "outputs")
+    paths.data.mkdir()
+    land_rows(paths, all_tables())
+    build(paths)
+    return paths
+
+
+def land_rows(paths: Paths, tables: dict[str, list[dict[str, object]]]) -> None:
+    """Put hand-written landing rows where the warehouse reads them, typed by the landing layout."""
+    import pandas as pd
+
+    from sfpc.landing.layout import TABLES
+
+    connection = duckdb.connect()
+    for name, table in TABLES.items():
+        folder = paths.landing / name
+        folder.mkdir(parents=True)
+        columns = ", ".join(f"{c.name} {c.type}" for c in table.columns)
+        connection.execute(f"create table {name} ({columns}, source_file varchar, source_row bigint)")
+        rows = tables.get(name, [])
+        if rows:
+            frame = pd.DataFrame(rows, columns=table.names).astype(object)
+            frame = frame.where(frame.notna(), None)
+            frame["source_row"] = range(2, len(frame) + 2)
+            marks = ", ".join("?" for _ in [*table.names, "source_row"])
+            connection.executemany(
+                f"insert into {name} ({', '.join([*table.names, 'source_row'])}) values ({marks})",
+                frame.to_numpy().tolist(),
+            )
+        connection.execute(f"copy {name} to '{folder / 'rows.parquet'}' (format parquet)")
+    connection.close()
