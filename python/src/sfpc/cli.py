@@ -18,6 +18,9 @@ DEFAULT_SEED = 20210701
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     os.umask(0o077)
+    # Small matrices: threads inside BLAS cost far more than they give. Set before NumPy is imported.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.verb is None:
@@ -96,7 +99,7 @@ def _land(paths: Paths, options: argparse.Namespace) -> None:
     with step(f"landing {source}"), Gate(paths.landing, "national", windows, base=source) as gate:
         account = land_national(source, gate)
     totals = account.iloc[:, 2:].sum()
-    say("  " + ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in totals.items()))
+    say("  " + ", ".join(f"{str(name).replace('_', ' ')} {value:,}" for name, value in totals.items()))
 
 
 def _build(paths: Paths, options: argparse.Namespace) -> None:

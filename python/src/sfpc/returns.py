@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,8 +106,10 @@ def account_text(run: ReturnsRun, list_rows: bool = False) -> str:
             )
     if len(run.quarantine):
         lines.append("  Set aside, by reason")
-        reasons = run.quarantine.groupby(["landing_table", "column_name", "reason"]).size()
-        lines += [f"    {count:,} x {t}.{column}: {why}" for (t, column, why), count in reasons.items()]
+        tally = Counter(
+            f"{row.landing_table}.{row.column_name}: {row.reason}" for row in run.quarantine.itertuples()
+        )
+        lines += [f"    {count:,} x {reason}" for reason, count in sorted(tally.items())]
     if list_rows:
         lines += [
             f"    {r.file}, row {r.source_row}, column {r.column_name}: {r.reason}"

@@ -41,7 +41,7 @@ RECONCILIATION_COLUMNS = (
 
 @dataclass(frozen=True)
 class Window:
-    """First and last day of the data that a source may hold (DP.2), both included."""
+    """First and last day of the data that a source may hold, both included (DP.2, FV.PROG.6)."""
 
     first_day: date
     last_day: date

@@ -10,7 +10,7 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
@@ -18,7 +18,7 @@ from typing import Any
 
 import matplotlib
 import matplotlib.dates
-import numpy as np
+from matplotlib.lines import Line2D
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -36,9 +36,14 @@ BLACK, BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = (
 )
 GREY, PALE, INK = "#6b7276", "#d9dee1", "#26292b"
 TRUTH = "#7a3e6c"
-COMPARATOR_STYLES = ((BLUE, "-"), (VERMILION, (0, (5, 2))), (GREEN, (0, (2, 1.5))), (ORANGE, (0, (6, 1.5, 1, 1.5))))
+COMPARATOR_STYLES = (
+    (BLUE, "-"),
+    (VERMILION, (0, (5, 2))),
+    (GREEN, (0, (2, 1.5))),
+    (ORANGE, (0, (6, 1.5, 1, 1.5))),
+)
 
-WIDE, NARROW = 680, 320
+WIDE, BESIDE_A_TABLE, NARROW = 720, 560, 320
 _FONT_STACK = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'.replace(
     '"', "'"
 )
@@ -119,11 +124,11 @@ class Flow:
     last: FlowBox
 
 
-def both_widths(draw: Any, key: str, label: str, **content: Any) -> str:
+def both_widths(draw: Callable[..., str], key: str, label: str, wide: int = WIDE, **content: Any) -> str:
     """Draw a chart for the page and for the telephone; the style sheet shows one."""
     return "".join(
         draw(key=f"{key}-{name}", label=label, width=width, css=f"chart {name}", **content)
-        for name, width in (("wide", WIDE), ("narrow", NARROW))
+        for name, width in (("wide", wide), ("narrow", NARROW))
     )
 
 
@@ -138,9 +143,11 @@ def effect_chart(
     unit: str,
 ) -> str:
     """Estimates with intervals on one axis, no effect and the planted truth as marked lines."""
-    top, row, foot, side = 46, 54, 52, 14
+    is_narrow = width <= NARROW
+    row = 74 if is_narrow else 54
+    top, foot, side, column = 46, 52, 14, 14 if is_narrow else 190
     height = top + row * len(bars) + foot
-    figure, axes = _figure(width, height, left=side, right=side, top=top, bottom=foot)
+    figure, axes = _figure(width, height, left=side, right=column, top=top, bottom=foot)
     ends = [0.0, *(v for b in bars for v in (b.low, b.high, b.estimate) if math.isfinite(v))]
     ends += [truth] if truth is not None else []
     margin = 0.12 * ((max(ends) - min(ends)) or 1.0)
@@ -156,21 +163,27 @@ def effect_chart(
         axes.axvline(truth, color=TRUTH, linewidth=1.8, linestyle=(0, (4, 3)))
         _mark(axes, truth, -8, f"planted truth {decimal(truth)}", TRUTH)
     for position, bar in enumerate(bars):
-        y, middle = row * position + 20, row * position + 36
+        y = row * position + 20
+        middle = y + (36 if is_narrow else 16)
         colour, weight = (BLUE, "bold") if bar.is_primary else (GREY, "normal")
         # A white field behind the words: the marked lines pass behind them.
         paper = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
         axes.text(low, y, bar.label, ha="left", va="baseline", fontsize=12, fontweight=weight, bbox=paper)
-        axes.text(
-            high,
-            y,
-            f"{decimal(bar.estimate)} ({interval(bar.low, bar.high)})",
-            ha="right",
-            va="baseline",
-            fontsize=12,
-            fontweight=weight,
-            bbox=paper,
-        )
+        figures = f"{decimal(bar.estimate)} ({interval(bar.low, bar.high)})"
+        if is_narrow:
+            axes.text(
+                low, y + 17, figures, ha="left", va="baseline", fontsize=12, fontweight=weight, bbox=paper
+            )
+        else:
+            figure.text(
+                (width - 4) / width,
+                1 - (top + middle + 4) / height,
+                figures,
+                ha="right",
+                va="baseline",
+                fontsize=12,
+                fontweight=weight,
+            )
         if math.isfinite(bar.low) and math.isfinite(bar.high):
             axes.plot(
                 [bar.low, bar.high],
@@ -219,9 +232,9 @@ def trend_chart(
     if not are_accepted:
         styles = [styles[0], *((GREY, dash, 1.2) for _, dash in COMPARATOR_STYLES)]
     key_height = 18 * len(lines) + 6 if is_narrow else 0
-    height = (250 if is_narrow else 300) + key_height
-    right = 12 if is_narrow else 168
-    figure, axes = _figure(width, height, left=40, right=right, top=30 + key_height, bottom=46)
+    height = (264 if is_narrow else 372) + key_height
+    right = 12 if is_narrow else 146
+    figure, axes = _figure(width, height, left=34, right=right, top=30 + key_height, bottom=58)
     _quiet(axes)
     axes.set_ylim(0, top_value)
     days = [day for line in lines for day in line.days]
@@ -238,17 +251,19 @@ def trend_chart(
             solid_capstyle="round",
         )
     _quarters(axes, sorted(set(days)), width)
-    axes.text(0, 1, unit, transform=_above(figure, axes, 10), fontsize=11, va="baseline", ha="left")
-    axes.set_xlabel("Quarter of the referral", fontsize=11)
+    figure.text(
+        2 / width, 1 - (18 + key_height) / height, unit, fontsize=12 if width > NARROW else 11, va="baseline"
+    )
+    axes.set_xlabel("Quarter of the referral", fontsize=12 if width > NARROW else 11)
     if is_narrow:
         for position, (line, style) in enumerate(zip(lines, styles, strict=False)):
             y = height - 14 - 18 * position
             _swatch(figure, width, height, 8, y, line.label, style)
     else:
         ends = [axes.transData.transform((_number(line.days[-1]), line.values[-1]))[1] for line in lines]
-        wrapped = [textwrap.wrap(line.label, 18) or [""] for line in lines]
+        wrapped = [textwrap.wrap(line.label, 15) or [""] for line in lines]
         for y, parts, style in zip(
-            _spread(ends, [13.0 * len(parts) + 4 for parts in wrapped], 46, height - 20),
+            _spread(ends, [13.0 * len(parts) + 5 for parts in wrapped], 56, height - 20),
             wrapped,
             styles,
             strict=False,
@@ -263,7 +278,7 @@ def balance_chart(
     """Love plot: a row per covariate, a mark per level, before (hollow) and after matching (filled)."""
     is_narrow = width <= NARROW
     row, top, foot = (52 if is_narrow else 38), 40, 52
-    left = 12 if is_narrow else 236
+    left = 12 if is_narrow else 300
     height = top + row * len(rows) + foot
     figure, axes = _figure(width, height, left=left, right=14, top=top, bottom=foot)
     for name in ("left", "right", "top"):
@@ -312,9 +327,7 @@ def balance_chart(
     y = 1 - 12 / height
     for x, text, face, edge in ((14, "before", "none", GREY), (78, "after matching", BLUE, "white")):
         figure.add_artist(
-            matplotlib.lines.Line2D(
-                [x / width], [y], marker="o", markersize=8, markerfacecolor=face, markeredgecolor=edge
-            )
+            Line2D([x / width], [y], marker="o", markersize=8, markerfacecolor=face, markeredgecolor=edge)
         )
         figure.text((x + 8) / width, y, text, fontsize=12, va="center", ha="left")
     axes.set_xlabel("Absolute standardised difference (no unit)", fontsize=12)
@@ -324,34 +337,45 @@ def balance_chart(
 
 def recovery_chart(*, key: str, label: str, width: int, css: str, rows: Sequence[Errors], unit: str) -> str:
     """A dot per seed: estimate less truth; the mean with two Monte Carlo standard errors below."""
-    top, row, foot = 26, 104, 52
+    top, foot, size = 26, 52, 9.0
+    reach = max([0.01, *(abs(v) for r in rows for v in r.values)]) * 1.15
+    per_point = (width - 28) / (2 * reach)
+    swarms = [_stacked(errors.values, per_point, size) for errors in rows]
+    deepest = max([1, *(max(levels, default=0) + 1 for _, levels in swarms)])
+    row = math.ceil(30 + size * deepest + 36)
     height = top + row * len(rows) + foot
     figure, axes = _figure(width, height, left=14, right=14, top=top, bottom=foot)
     for name in ("left", "right", "top"):
         axes.spines[name].set_visible(False)
     axes.yaxis.set_visible(False)
-    reach = max([0.01, *(abs(v) for r in rows for v in r.values)]) * 1.15
     axes.set_xlim(-reach, reach)
     axes.set_ylim(row * len(rows), 0)
     axes.axvline(0, color=TRUTH, linewidth=1.8, linestyle=(0, (4, 3)))
     _mark(axes, 0.0, -8, "no error: estimate equals truth", TRUTH)
-    per_point = (width - 28) / (2 * reach)
-    for position, errors in enumerate(rows):
+    for position, (errors, (xs, levels)) in enumerate(zip(rows, swarms, strict=True)):
         base = row * position
+        floor = base + 30 + size * deepest - size / 2
+        ys = [floor - size * level for level in levels]
         axes.text(-reach, base + 16, errors.label, ha="left", va="baseline", fontsize=12, fontweight="bold")
-        xs, ys = _stacked(errors.values, per_point, base + 64, 9.0)
         axes.plot(
-            xs, ys, linestyle="", marker="o", markersize=8, color=SKY, markeredgecolor="white", markeredgewidth=0.6
+            xs,
+            ys,
+            linestyle="",
+            marker="o",
+            markersize=8,
+            color=SKY,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
         )
         band = 2 * errors.monte_carlo_error
         axes.plot(
             [errors.mean - band, errors.mean + band],
-            [base + 84] * 2,
+            [floor + 16] * 2,
             color=BLACK,
             linewidth=3,
             solid_capstyle="butt",
         )
-        axes.plot([errors.mean], [base + 84], marker="D", markersize=8, color=BLACK, markeredgecolor="white")
+        axes.plot([errors.mean], [floor + 16], marker="D", markersize=8, color=BLACK, markeredgecolor="white")
     axes.xaxis.set_major_formatter(lambda value, _: decimal(value, 1))
     axes.set_xlabel(unit, fontsize=12)
     return _svg(figure, key, label, css)
@@ -365,7 +389,7 @@ def flow_chart(*, key: str, label: str, width: int, css: str, flow: Flow) -> str
 class _FlowDrawing:
     """Boxes placed from the top; heights follow the text, so that any label fits."""
 
-    size, step, pad = 12.5, 17.0, 10.0
+    size, step, pad, between = 12.5, 17.0, 10.0, 28.0
 
     def __init__(self, key: str, label: str, width: int, css: str) -> None:
         self.key, self.label, self.width, self.css = key, label, width, css
@@ -374,7 +398,7 @@ class _FlowDrawing:
 
     def draw(self, flow: Flow) -> str:
         gap = 26.0
-        left, stem = 1.0, (self.width - 2 if self.is_narrow else self.width * 0.5)
+        left, stem = 1.0, (self.width - 2 if self.is_narrow else (self.width - 2 - self.between) / 2)
         side_x = 34.0 if self.is_narrow else stem + 44
         side_width = self.width - side_x - 1
         middle = 16.0 if self.is_narrow else left + stem / 2
@@ -382,8 +406,9 @@ class _FlowDrawing:
         for box, side in flow.stem:
             y = self._box(left, y, stem, box)
             if side is None:
-                self._arrow(middle, y, middle, y + gap)
-                y += gap
+                # The stem ends here: the lines to the arms start from this height.
+                self._line(middle, y, middle, y + gap / 2)
+                y += gap / 2
                 continue
             start = y
             bottom = self._box(side_x, y + 14, side_width, side, is_side=True)
@@ -404,23 +429,25 @@ class _FlowDrawing:
         )
 
     def _arms_side_by_side(self, flow: Flow, y: float, gap: float) -> float:
-        between = 24.0
-        wide = (self.width - 2 - between * (len(flow.arms) - 1)) / len(flow.arms)
-        xs = [1 + position * (wide + between) for position in range(len(flow.arms))]
-        stem = 1 + self.width * 0.25
+        wide = (self.width - 2 - self.between * (len(flow.arms) - 1)) / len(flow.arms)
+        xs = [1 + position * (wide + self.between) for position in range(len(flow.arms))]
+        self._line(xs[0] + wide / 2, y, xs[-1] + wide / 2, y)
         for x in xs:
-            if abs(x + wide / 2 - stem) > 2:
-                self._line(stem, y, x + wide / 2, y)
             self._arrow(x + wide / 2, y, x + wide / 2, y + gap)
         y += gap
-        for number in range(3):
-            bottom = y
+        # Within an arm a spine runs down the left, and what is left out hangs on it.
+        indents = (0.0, 48.0, 0.0)
+        for number, indent in enumerate(indents):
+            high = max(self._height(boxes[number], wide - indent) for boxes in flow.arms)
             for x, boxes in zip(xs, flow.arms, strict=True):
-                bottom = max(bottom, y + self._height(boxes[number], wide))
-            for x, boxes in zip(xs, flow.arms, strict=True):
-                self._box(x, y, wide, boxes[number], is_side=number == 1, height=bottom - y)
-                self._arrow(x + wide / 2, bottom, x + wide / 2, bottom + gap)
-            y = bottom + gap
+                self._box(x + indent, y, wide - indent, boxes[number], is_side=number == 1, height=high)
+                if number == 1:
+                    self._line(x + 20, y - 10, x + 20, y + high)
+                    self._arrow(x + 20, y + high / 2, x + indent, y + high / 2)
+                    self._arrow(x + 20, y + high, x + 20, y + high + 12)
+                elif number == 2:
+                    self._arrow(x + wide / 2, y + high, x + wide / 2, y + high + gap)
+            y += high + (10 if number == 0 else 12 if number == 1 else gap)
         return y
 
     def _arms_below_each_other(self, flow: Flow, y: float, gap: float) -> float:
@@ -485,9 +512,7 @@ class _FlowDrawing:
 
     def _arrow(self, x1: float, y1: float, x2: float, y2: float) -> None:
         self._line(x1, y1, x2, y2)
-        head = (
-            f"M{x2:.1f} {y2:.1f}l-4 -7h8z" if x1 == x2 else f"M{x2:.1f} {y2:.1f}l-7 -4v8z"
-        )
+        head = f"M{x2:.1f} {y2:.1f}l-4 -7h8z" if x1 == x2 else f"M{x2:.1f} {y2:.1f}l-7 -4v8z"
         self.parts.append(f'<path d="{head}" fill="{GREY}"/>')
 
 
@@ -515,9 +540,7 @@ def _svg(figure: Figure, key: str, label: str, css: str) -> str:
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     # Groups are numbered alike in every figure; in one page an id may stand once.
     used = set(re.findall(r"(?:url\(#|href=\"#)([^\")]+)", text))
-    text = re.sub(
-        r' id="([^"]+)"', lambda found: f' id="{key}-{found[1]}"' if found[1] in used else "", text
-    )
+    text = re.sub(r' id="([^"]+)"', lambda found: f' id="{key}-{found[1]}"' if found[1] in used else "", text)
     text = re.sub(r'(url\(#|href="#)', rf"\g<1>{key}-", text)
     text = text.replace("xlink:href", "href")
     text = re.sub(r"'DejaVu Sans'[^;\"]*", _FONT_STACK, text)
@@ -543,7 +566,9 @@ def _mark(axes: Axes, x: float, y: float, text: str, colour: str, side: int = 0)
     """A word above a vertical line, kept inside the axes."""
     low, high = axes.get_xlim()
     place = (x - low) / (high - low)
-    align = {-1: "right", 1: "left"}.get(side, "left" if place < 0.25 else "right" if place > 0.75 else "center")
+    align = {-1: "right", 1: "left"}.get(
+        side, "left" if place < 0.25 else "right" if place > 0.75 else "center"
+    )
     axes.text(x, y, text, color=colour, ha=align, va="baseline", fontsize=12, clip_on=False)
 
 
@@ -562,18 +587,13 @@ def _quarters(axes: Axes, days: Sequence[date], width: int) -> None:
     axes.set_xticks(_numbers(shown), [f"{day:%b}\n{day:%Y}" for day in shown])
 
 
-def _above(figure: Figure, axes: Axes, points: float) -> Any:
-    """Axes coordinates, moved up by some points."""
-    return axes.transAxes + matplotlib.transforms.ScaledTranslation(0, points / 72, figure.dpi_scale_trans)
-
-
 def _swatch(
     figure: Figure, width: int, height: float, x: float, y: float, text: str, style: tuple[Any, Any, float]
 ) -> None:
     """A short stroke in the style of a line, with the line's name in dark ink (y in pixels from below)."""
     colour, dash, thickness = style
     figure.add_artist(
-        matplotlib.lines.Line2D(
+        Line2D(
             [x / width, (x + 20) / width],
             [y / height] * 2,
             color=colour,
@@ -609,17 +629,13 @@ def _spread(wanted: Sequence[float], heights: Sequence[float], low: float, high:
     return placed
 
 
-def _stacked(
-    values: Sequence[float], per_unit: float, floor: float, size: float
-) -> tuple[list[float], list[float]]:
-    """Dots that would lie on each other are put above each other, from the floor upwards."""
-    columns: dict[int, int] = {}
-    xs, ys = [], []
-    limit = 5
-    for value in sorted(values):
-        column = int(np.floor(value * per_unit / size))
-        level = columns.get(column, 0)
-        columns[column] = level + 1
-        xs.append(value)
-        ys.append(floor - min(level, limit) * size * 0.85)
-    return xs, ys
+def _stacked(values: Sequence[float], per_unit: float, size: float) -> tuple[list[float], list[int]]:
+    """Levels of dots such that none lies on another: the lowest that is free, from left to right."""
+    ends: list[float] = []
+    xs, levels = sorted(values), []
+    for value in xs:
+        place = value * per_unit
+        level = next((i for i, end in enumerate(ends) if place - end >= size), len(ends))
+        ends[level : level + 1] = [place]
+        levels.append(level)
+    return xs, levels

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import duckdb
 import pandas as pd
 
+from sfpc.errors import SfpcError
 from sfpc.marts import SCHEMA
 from sfpc.report.sample import MATCHED
 from sfpc.settings import Paths
@@ -56,7 +57,8 @@ def realised_truth(
 
     Returns
     -------
-    None without a truth folder, and where no analysed treated child has a known truth.
+    None without a truth folder, and where no treated child was analysed. Raises SfpcError where the
+    truth folder knows none of the analysed treated children.
     """
     potential = paths.truth / "potential_outcomes.parquet"
     if not potential.is_file():
@@ -106,8 +108,14 @@ def realised_truth(
         },
     ).df()
     known = int(by_la["known_count"].sum())
-    if not known:
+    if by_la.empty:
         return None
+    if not known:
+        # Never call data synthetic, or real, on the strength of a folder that belongs to other data.
+        raise SfpcError(
+            f"{paths.truth} is not about these data (none of {int(by_la['treated_count'].sum())} treated"
+            " children is in it); remove it if the data are real, else synthesise again"
+        )
     return Truth(
         effect=float((by_la["effect"].fillna(0.0) * by_la["known_count"]).sum() / known),
         treated_count=int(by_la["treated_count"].sum()),

@@ -86,7 +86,7 @@ def p_value(value: float) -> str:
 
 def share(part: float, total: float, places: int = 1) -> str:
     """A share in per cent."""
-    return f"{100 * part / total:.{places}f} %" if total else DASH
+    return f"{100 * part / total:.{places}f}%" if total else DASH
 
 
 def long_date(day: date) -> str:
@@ -132,9 +132,13 @@ def by_chance(value: float) -> str:
 
 
 def finding(
-    effect: Mapping[str, Any], outcome: Mapping[str, Any], level: float, fewest_treated_las: int
-) -> list[str]:
-    """The result in one sentence each: how much, how certain, against what baseline.
+    programme: str,
+    effect: Mapping[str, Any],
+    outcome: Mapping[str, Any],
+    level: float,
+    fewest_treated_las: int,
+) -> tuple[str, list[tuple[str, str]]]:
+    """The result: how much in one sentence, then how certain and against what baseline, with headings.
 
     effect: a row of effects, the primary one; outcome: its row of dim_outcomes; level: significance;
     fewest_treated_las: with fewer, no statement about significance is made (FV.EST.3).
@@ -142,21 +146,20 @@ def finding(
     estimate, low, high = (float(effect[name]) for name in ("estimate", "ci_low", "ci_high"))
     label = lowered(str(outcome["label"]))
     if not math.isfinite(estimate):
-        return [f"No effect on the outcome ‘{label}’ could be estimated: {effect['note'] or 'no reason given'}."]
-    confidence = f"{100 * (1 - level):g} %"
+        return f"No effect on the outcome ‘{label}’ could be estimated.", [
+            ("Why.", sentence(str(effect["note"] or "no reason was given")) + ".")
+        ]
+    confidence = f"{100 * (1 - level):g}%"
     is_share = effect["scale"] == "percentage points"
     if is_share:
-        amount = f"{direction(estimate)} children in every 100"
-        verb = "had" if abs(round(estimate, 1)) != 1.0 else "has"
         first = (
-            f"For every 100 children, {direction(estimate)} {verb} the outcome ‘{label}’ than would have"
-            f" without the programme ({confidence} interval: {change_interval(low, high)})."
+            f"For every 100 children referred under {programme}, {direction(estimate)} had the outcome"
+            f" ‘{label}’ than would have had it without ({confidence} interval: {change_interval(low, high)})."
         )
     else:
-        amount = f"{direction(estimate)} {effect['scale']}"
         first = (
-            f"The outcome ‘{label}’ came to {amount} per child than without the programme"
-            f" ({confidence} interval: {change_interval(low, high)})."
+            f"Under {programme}, the outcome ‘{label}’ came to {direction(estimate)} {effect['scale']} per child"
+            f" than it would have without ({confidence} interval: {change_interval(low, high)})."
         )
     chance = float(effect["p_value"])
     treated_las = int(effect["treated_cluster_count"])
@@ -177,11 +180,14 @@ def finding(
             f" result at least this far from zero would come about by chance in {by_chance(chance)} studies"
             " like this one, so the data cannot tell the effect from none at all."
         )
-    sentences = [first, second]
+    rest = [("How certain.", second)]
     baseline = float(effect["baseline_mean_pct"])
     if math.isfinite(baseline):
-        sentences.append(
-            f"The baseline: before the programme, {decimal(baseline, 1)} in every 100 matched children had"
-            " this outcome."
+        rest.append(
+            (
+                "Against what.",
+                f"Before the programme, {decimal(baseline, 1)} in every 100 matched children of both groups had"
+                " this outcome.",
+            )
         )
-    return sentences
+    return first, rest

@@ -14,12 +14,17 @@ from sfpc.settings import Paths
 from sfpc.warehouse.publish import publish
 
 
-def dbt_environment(paths: Paths, target: Path | None = None, build_db: Path | None = None) -> dict[str, str]:
+def dbt_environment(
+    paths: Paths,
+    target: Path | None = None,
+    build_db: Path | None = None,
+    landing: Path | None = None,
+) -> dict[str, str]:
     """Environment in which dbt reads this project's landing tables and writes its build file."""
     environment = dict(os.environ)
     environment |= {
         "DBT_PROFILES_DIR": str(paths.root),
-        "SFPC_LANDING_DIR": str(paths.landing),
+        "SFPC_LANDING_DIR": str(landing or paths.landing),
         "SFPC_BUILD_DB": str(build_db or paths.build_db),
         "SFPC_TEMP_DIR": str(paths.data / "tmp"),
     }
@@ -34,10 +39,12 @@ def run_dbt(
     quiet: bool = True,
     target: Path | None = None,
     build_db: Path | None = None,
+    landing: Path | None = None,
 ) -> None:
     """Run one dbt command in the project folder.
 
-    target: folder for compiled files and logs; build_db: file to build in, where not the usual one.
+    target: folder for compiled files and logs; build_db: file to build in; landing: folder of the landing
+    tables; each where not the usual one.
     Raises SfpcError with dbt's own closing lines when it fails.
     """
     dbt = Path(sys.executable).with_name("dbt")
@@ -46,7 +53,7 @@ def run_dbt(
     done = subprocess.run(
         command,
         cwd=paths.root,
-        env=dbt_environment(paths, target, build_db),
+        env=dbt_environment(paths, target, build_db, landing),
         capture_output=quiet,
         text=True,
         check=False,
@@ -68,7 +75,7 @@ def build(paths: Paths, quiet: bool = True) -> None:
     try:
         with step("dbt build: models, data tests and unit tests"):
             run_dbt(paths, "build", quiet=quiet, build_db=workshop / paths.build_db.name)
-        os.replace(workshop / paths.build_db.name, paths.build_db)
+        (workshop / paths.build_db.name).replace(paths.build_db)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
     with step("publishing the marts"):

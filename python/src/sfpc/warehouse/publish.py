@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def publish(paths: Paths) -> list[str]:
         con.execute("checkpoint")
     finally:
         con.close()
-    os.replace(new, paths.marts_db)
+    new.replace(paths.marts_db)
     replace_folder(parquet, paths.marts_parquet)
     return names
 

@@ -1,0 +1,27 @@
+-- How did the share of each treatment LA move from quarter to quarter before go-live, beside the mean of its candidates?
+select
+    trends.outcome_id,
+    areas.la_name,
+    trends.quarter_start_date,
+    round(100 * trends.value, 2) as share_pct,
+    round(100 * candidates.mean_value, 2) as candidates_share_pct,
+    round(trends.standardised_change, 2) as standardised_change
+from {{ ref('fct_la_quarter_outcomes') }} as trends
+inner join {{ ref('dim_programme_local_authorities') }} as areas
+    on trends.programme_id = areas.programme_id and trends.la_id = areas.la_id
+inner join (
+    select
+        programme_id,
+        outcome_id,
+        quarter_start_date,
+        avg(value) as mean_value
+    from {{ ref('fct_la_quarter_outcomes') }}
+    where is_matching_candidate
+    group by programme_id, outcome_id, quarter_start_date
+) as candidates
+    on
+        trends.programme_id = candidates.programme_id
+        and trends.outcome_id = candidates.outcome_id
+        and trends.quarter_start_date = candidates.quarter_start_date
+where trends.is_treatment_la
+order by trends.outcome_id, areas.la_name, trends.quarter_start_date

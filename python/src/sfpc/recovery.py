@@ -1,0 +1,264 @@
+"""Many seeds of a reduced set, all the way from extracts to the estimate: is the planted effect recovered?
+
+The SQL is compiled once by dbt and then run for every seed as compiled, in the order of the models, so that
+what is tested is the project's own definitions without dbt's start-up time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from sfpc import __version__
+from sfpc.errors import SfpcError
+from sfpc.evaluation import run
+from sfpc.landing.gate import Gate
+from sfpc.landing.national import land_national
+from sfpc.marts import EvaluationSettings, open_marts, read_mart, read_settings
+from sfpc.progress import say, step
+from sfpc.report.sample import analysed_children
+from sfpc.report.truth import realised_truth
+from sfpc.settings import Paths
+from sfpc.synthetic.extracts import synthesise
+from sfpc.synthetic.twins import simulate_twin_hits
+from sfpc.warehouse.build import run_dbt
+
+FIRST_SEED = 1000
+REPORTED = {
+    "estimate": "estimate_pp",
+    "standard_error": "standard_error_pp",
+    "ci_low": "ci_low_pp",
+    "ci_high": "ci_high_pp",
+    "treated_cluster_count": "treated_las",
+}
+TWIN_DRAWS = 200
+TWIN_SIZES: tuple[int | None, ...] = (1300, 5200, None)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The compiled warehouse: a database with the seeds, and the models in order.
+
+    models: (schema, name, materialisation, SQL), parents first.
+    """
+
+    template: Path
+    models: tuple[tuple[str, str, str, str], ...]
+
+
+def compile_warehouse(paths: Paths, folder: Path) -> Compiled:
+    """Compile every model with dbt and load the seeds into a template database.
+
+    The landing tables are read from ``landing`` below the working directory of whoever runs the SQL.
+    """
+    work = Paths(paths.root, folder, folder)
+    template = folder / "recovery.duckdb"
+    target = folder / "target"
+    with step("compiling the warehouse once"):
+        run_dbt(work, "seed", target=target, build_db=template)
+        run_dbt(work, "compile", target=target, build_db=template, landing=Path("landing"))
+    nodes = json.loads((target / "manifest.json").read_text(encoding="utf-8"))["nodes"]
+    models = {key: node for key, node in nodes.items() if node["resource_type"] == "model"}
+    ordered: list[str] = []
+
+    def visit(key: str) -> None:
+        if key in models and key not in ordered:
+            for parent in models[key]["depends_on"]["nodes"]:
+                visit(parent)
+            ordered.append(key)
+
+    for key in sorted(models):
+        visit(key)
+    return Compiled(
+        template,
+        tuple(
+            (
+                models[key]["schema"],
+                models[key]["name"],
+                models[key]["config"]["materialized"],
+                models[key]["compiled_code"],
+            )
+            for key in ordered
+        ),
+    )
+
+
+def run_seed(
+    root: Path, compiled: Compiled, folder: Path, seed: int, volume: float | None = None
+) -> list[dict[str, float]]:
+    """One seed from extracts to estimates; one row per model, in percentage points.
+
+    Columns: seed, model, estimate_pp, standard_error_pp, ci_low_pp, ci_high_pp, truth_pp, treated_las.
+    """
+    paths = Paths(root, folder, folder / "outputs")
+    folder.mkdir(parents=True)
+    try:
+        synthesise("reduced", seed, paths.extracts, paths.truth, root / "seeds", volume=volume, quiet=True)
+        with _quiet(), Gate(paths.landing, "national", base=paths.extracts) as gate:
+            land_national(paths.extracts, gate)
+        database = folder / compiled.template.name
+        shutil.copy(compiled.template, database)
+        _run_models(compiled, database, folder)
+        with _quiet():
+            results = run(database, paths.results)
+        truth = _truth(paths, database, results.matched_pairs, results.cem_shares)
+        points = results.effects[results.effects["scale"] == "percentage points"]
+        kept = points[["model", *REPORTED]].rename(columns=REPORTED).assign(seed=seed, truth_pp=truth)
+        rows: list[dict[str, float]] = kept.to_dict("records")  # type: ignore[assignment]
+        return rows
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def summarise(runs: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Per model: bias, its Monte Carlo error, coverage and spread, in percentage points and per cent."""
+    out = {}
+    for model, rows in runs.groupby("model", sort=True):
+        errors = rows["estimate_pp"] - rows["truth_pp"]
+        covered = (rows["ci_low_pp"] <= rows["truth_pp"]) & (rows["truth_pp"] <= rows["ci_high_pp"])
+        monte_carlo = float(errors.std(ddof=1) / np.sqrt(len(rows))) if len(rows) > 1 else float("nan")
+        out[str(model)] = {
+            "seeds": len(rows),
+            "mean_estimate_pp": float(rows["estimate_pp"].mean()),
+            "mean_truth_pp": float(rows["truth_pp"].mean()),
+            "bias_pp": float(errors.mean()),
+            "monte_carlo_se_pp": monte_carlo,
+            "coverage_pct": 100 * float(covered.mean()),
+            "mean_standard_error_pp": float(rows["standard_error_pp"].mean()),
+            "standard_deviation_pp": float(errors.std(ddof=1)) if len(rows) > 1 else float("nan"),
+        }
+    return out
+
+
+def run_recovery(
+    paths: Paths, seeds: int = 50, workers: int = 2, volume: float | None = None
+) -> pd.DataFrame:
+    """Run the study, write outputs/results/recovery.csv and recovery.json, and print the summary.
+
+    Raises SfpcError when a seed fails; the seeds done by then are not written.
+    """
+    folder = paths.data / "recovery"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        compiled = compile_warehouse(paths, folder)
+        rows: list[dict[str, float]] = []
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            jobs = {
+                pool.submit(run_seed, paths.root, compiled, folder / str(seed), seed, volume): seed
+                for seed in range(FIRST_SEED, FIRST_SEED + seeds)
+            }
+            for number, job in enumerate(as_completed(jobs), start=1):
+                try:
+                    rows += job.result()
+                except Exception as error:
+                    pool.shutdown(cancel_futures=True)
+                    raise SfpcError(f"seed {jobs[job]} failed: {error}") from error
+                if number % 5 == 0 or number == seeds:
+                    say(f"  {number} of {seeds} seeds done")
+        runs = pd.DataFrame(rows).sort_values(["model", "seed"]).reset_index(drop=True)
+        with step("how often matching finds a planted twin"):
+            settings = _settings(compiled, folder)
+            hits = [simulate_twin_hits(size, TWIN_DRAWS, settings) for size in TWIN_SIZES]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    summary: dict[str, object] = dict(summarise(runs))
+    summary["twin_hits"] = [
+        {
+            "referrals_per_quarter": hit.referrals_per_quarter,
+            "share_top_one_pct": 100 * hit.top_one,
+            "share_top_ten_pct": 100 * hit.top_ten,
+            "note": (
+                "the true rates, without sampling noise"
+                if hit.referrals_per_quarter is None
+                else f"{hit.draws} simulated panels of 150 LAs"
+            ),
+        }
+        for hit in hits
+    ]
+    summary["code_version"] = __version__
+    _write(paths.results, runs, summary)
+    print(summary_text(summary))
+    return runs
+
+
+def summary_text(summary: dict[str, object]) -> str:
+    """The summary as a person reads it."""
+    lines = []
+    for model, values in summary.items():
+        if not isinstance(values, dict):
+            continue
+        inside = abs(values["bias_pp"]) <= 2 * values["monte_carlo_se_pp"]
+        lines.append(
+            f"{model}: mean estimate {values['mean_estimate_pp']:+.3f}, mean truth "
+            f"{values['mean_truth_pp']:+.3f}, bias {values['bias_pp']:+.3f} points, "
+            f"{'within' if inside else 'OUTSIDE'} two Monte Carlo errors of {values['monte_carlo_se_pp']:.3f}; "
+            f"95 % interval covers in {values['coverage_pct']:.0f} % of {values['seeds']} seeds"
+        )
+    return "\n".join(lines)
+
+
+def _run_models(compiled: Compiled, database: Path, folder: Path, only: str | None = None) -> None:
+    connection = duckdb.connect(str(database))
+    try:
+        connection.execute("set memory_limit = '3GB'")
+        connection.execute("set threads = 1")
+        connection.execute(f"set file_search_path = '{folder}'")
+        for schema, name, materialised, sql in compiled.models:
+            if only is None or name == only:
+                kind = "view" if materialised == "view" else "table"
+                connection.execute(f"create schema if not exists {schema}")
+                connection.execute(f"create {kind} {schema}.{name} as {sql}")
+    finally:
+        connection.close()
+
+
+def _settings(compiled: Compiled, folder: Path) -> EvaluationSettings:
+    database = folder / "settings" / compiled.template.name
+    database.parent.mkdir()
+    shutil.copy(compiled.template, database)
+    _run_models(compiled, database, folder, only="dim_evaluation_settings")
+    connection = duckdb.connect(str(database), read_only=True)
+    try:
+        return read_settings(connection)
+    finally:
+        connection.close()
+
+
+def _truth(paths: Paths, database: Path, pairs: pd.DataFrame, shares: pd.DataFrame) -> float:
+    with open_marts(database) as connection:
+        outcomes = read_mart(connection, "dim_outcomes")
+        primary = outcomes[outcomes["is_primary"]].iloc[0]["outcome_id"]
+        programme = pairs["programme_id"].iloc[0]
+        analysed_children(connection, pairs, shares, programme, primary)
+        truth = realised_truth(paths, connection, outcomes, programme, primary)
+    return truth.effect if truth is not None else float("nan")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Progress of fifty seeds would bury the progress of the study."""
+    with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+        yield
+
+
+def _write(folder: Path, runs: pd.DataFrame, summary: dict[str, object]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in (
+        ("recovery.csv", runs.to_csv(index=False)),
+        ("recovery.json", json.dumps(summary, indent=1) + "\n"),
+    ):
+        incoming = folder / f"{name}.incoming"
+        incoming.write_text(text, encoding="utf-8")
+        incoming.replace(folder / name)

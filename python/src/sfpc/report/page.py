@@ -1,0 +1,114 @@
+"""The report: one HTML file that carries its style and its charts and asks for nothing from outside."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from sfpc.report import sections, words
+from sfpc.report.inputs import Inputs, read_inputs
+from sfpc.settings import Paths
+
+PAGE = "index.html"
+
+
+def write_report(paths: Paths) -> Path:
+    """Write the report of the last run to ``paths.report`` and return its path.
+
+    The file is replaced in one step; equal inputs give equal bytes. Raises SfpcError in one line
+    where results or marts are missing or do not belong together.
+    """
+    html = render(read_inputs(paths))
+    target = paths.report / PAGE
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{PAGE}.", dir=target.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(html)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def render(inputs: Inputs) -> str:
+    """The whole page as text."""
+    held = sections.studies(inputs)
+    programmes = list(dict.fromkeys(study.programme for study in held))
+    outcomes = list(dict.fromkeys(words.lowered(str(study.outcome["label"])) for study in held))
+    environment = Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        finalize=_tidy,
+    )
+    package = files("sfpc.report")
+    template = environment.from_string((package / "template.html.j2").read_text(encoding="utf-8"))
+    style = (package / "style.css").read_text(encoding="utf-8")
+    return template.render(
+        title=f"{words.listed(programmes)}: evaluation report",
+        programmes=words.listed(programmes),
+        outcomes=outcomes,
+        style=Markup(style),
+        status=_status(inputs),
+        is_synthetic=inputs.is_synthetic,
+        studies=[_study(study) for study in held],
+        data=sections.data_quality(inputs, held),
+        recovery=_with_markup(sections.recovery(inputs)),
+        protocol=sections.protocol(inputs),
+        limits=sections.limits(inputs, held),
+        about=sections.about(inputs),
+        level=sections.confidence(inputs),
+    )
+
+
+def _tidy(value: Any) -> Any:
+    """Percent signs stand at their number, whoever wrote the text; a line never breaks between them."""
+    return re.sub(r"(\d) %", r"\1%", value) if type(value) is str else value
+
+
+def _study(study: sections.Study) -> dict[str, Any]:
+    compared = sections.comparators(study)
+    compared["panels"] = [_with_markup(panel) for panel in compared["panels"]]
+    return {
+        "key": study.key,
+        "title": study.title,
+        "finding": _with_markup(sections.finding(study)),
+        "participants": _with_markup(sections.participants(study)),
+        "comparators": compared,
+        "balance": _with_markup(sections.balance(study)),
+        "estimates": sections.estimates(study),
+        "planted": sections.planted_by_la(study),
+    }
+
+
+def _with_markup(section: dict[str, Any] | None) -> dict[str, Any]:
+    """Mark the chart of a section as markup: it is the only text here that is not escaped."""
+    if section is None:
+        return {}
+    return {**section, "chart": Markup(section["chart"])}
+
+
+def _status(inputs: Inputs) -> list[tuple[str, str]]:
+    versions = inputs.run.get("versions", {})
+    manifest = inputs.landing.manifest if inputs.landing else {}
+    last_days = sorted(last for _, last in manifest.get("windows", {}).values())
+    lines = [("Data", "synthetic, with a planted effect" if inputs.is_synthetic else "real")]
+    if last_days:
+        lines.append(("Data until", words.long_date(sections.as_day(last_days[-1]))))
+    lines += [
+        ("Date of the run", words.long_date(inputs.run_date)),
+        ("Run", str(inputs.run["run_id"])),
+        ("Code version", str(versions.get("sfpc", words.DASH))),
+    ]
+    return lines

@@ -1,0 +1,1204 @@
+"""The sections of the report: each turns inputs into words, tables and charts for the template."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from sfpc.report import charts, words
+from sfpc.report.inputs import Inputs, Landing
+from sfpc.report.sample import AnalysedChildren
+from sfpc.report.tables import Row, Table, lettered, number, text
+from sfpc.report.truth import Truth
+from sfpc.strata import ALL, NOT_OBSERVED
+
+PERCENTAGE_POINTS = "percentage points"
+# The usual rule of thumb of the love plot (Stuart 2010, Statistical Science 25:1, section 4.1).
+BALANCE_LIMIT = 0.1
+# How many of the nearest candidates stand in the chart of an LA that has no accepted comparator.
+_NEAREST_SHOWN = 3
+_SPECIAL_STEP = "excluded: "
+
+# What a clause that is not built yet means for the reader; shown only while the register says so.
+_FEW_CLUSTERS = "FV.EST.3"
+_OPEN_CLAUSES = {
+    _FEW_CLUSTERS: "Intervals and p-values come from cluster-robust errors with few LAs. Such intervals tend"
+    " to be too narrow. The protocol's primary inference, a wild cluster bootstrap, is not built yet; until"
+    " then the p-value should not be quoted on its own.",
+    "FV.EST.2": "The random effect for LA and period, which the protocol asks for, is not in the model yet.",
+    "FV.MATCH.5": "Whether the LAs would have moved in parallel without the programme has not been tested"
+    " yet with placebo dates. The estimate rests on that assumption.",
+    "FV.MATCH.6": "Local events, such as an inspection or a new practice model in one of the LAs, are not"
+    " registered yet. One that falls near go-live would be counted as an effect of the programme.",
+    "FV.COV.4": "Characteristics that were not recorded count as a group of their own. Multiple imputation"
+    " is not built yet.",
+    "FV.EST.6": "Only the outcomes in this report were estimated; the other outcomes of the protocol follow.",
+    "FV.SENS.1": "Other definitions of who counts as treated have not been tried yet.",
+    "FV.SENS.2": "The estimate is one average over all treated children. It does not show whether the"
+    " effect grows or fades with time since go-live.",
+    "FV.SENS.3": "LAs went live at different times. Whether that biases the estimate has not been examined"
+    " yet.",
+    "DP.5": "Disclosure control is not applied: the tables hold exact and small numbers. The report must"
+    " not leave the project.",
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """One programme and one outcome: the unit that most sections repeat."""
+
+    programme_id: str
+    outcome_id: str
+    programme: str
+    outcome: dict[str, Any]
+    inputs: Inputs
+
+    @property
+    def key(self) -> str:
+        """Identifier for anchors and figures."""
+        return f"{self.programme_id}-{self.outcome_id}"
+
+    @property
+    def title(self) -> str:
+        """Heading where a report holds several studies."""
+        return f"{self.programme}: {words.lowered(str(self.outcome['label']))}"
+
+    @property
+    def factor(self) -> float:
+        """From the stored unit to the unit shown."""
+        return 100.0 if self.outcome["outcome_kind"] == "binary" else 1.0
+
+    @property
+    def value_unit(self) -> str:
+        """Unit of the outcome itself, as an axis names it."""
+        if self.outcome["outcome_kind"] == "days":
+            return "days per child"
+        is_share = self.outcome["outcome_kind"] == "binary"
+        return "children with the outcome, % per quarter" if is_share else "mean of the outcome, %"
+
+    @property
+    def truth(self) -> Truth | None:
+        """The planted effect; none for real data."""
+        return self.inputs.truth.get((self.programme_id, self.outcome_id))
+
+    @property
+    def analysed(self) -> AnalysedChildren:
+        """Who was matched, by LA."""
+        return self.inputs.analysed[(self.programme_id, self.outcome_id)]
+
+    def result(self, table: str) -> pd.DataFrame:
+        """The rows of a results table that are about this study."""
+        return self._mine(self.inputs.results[table])
+
+    def mart(self, name: str) -> pd.DataFrame:
+        """The rows of a mart that are about this study, or about its programme."""
+        return self._mine(self.inputs.marts[name])
+
+    def _mine(self, frame: pd.DataFrame) -> pd.DataFrame:
+        for column, value in (("programme_id", self.programme_id), ("outcome_id", self.outcome_id)):
+            if column in frame.columns:
+                frame = frame[frame[column] == value]
+        return frame
+
+    def la(self, la_id: object) -> str:
+        """Name of an LA."""
+        frame = self.inputs.marts["dim_local_authorities"]
+        names = frame.loc[frame["la_id"] == la_id, "la_name"]
+        return str(names.iloc[0]) if len(names) else f"LA {la_id} (name not held)"
+
+    def short_la(self, la_id: object) -> str:
+        """Name for a chart: of a reorganised area its first name (the table gives all)."""
+        first, *later = self.la(la_id).split(" / ")
+        return f"{first} (area)" if later else first
+
+    @property
+    def primary(self) -> dict[str, Any]:
+        """The primary effect; where none is flagged, the first on the outcome's own scale."""
+        effects = self.result("effects")
+        flagged = effects[effects["is_primary"].astype(bool)]
+        chosen = flagged if len(flagged) else effects
+        return dict(chosen.iloc[0])
+
+
+def studies(inputs: Inputs) -> list[Study]:
+    """All programmes and outcomes with effects, the primary outcome of each programme first."""
+    outcomes = inputs.marts["dim_outcomes"].set_index("outcome_id", drop=False)
+    areas = inputs.marts["dim_programme_local_authorities"]
+    found = []
+    pairs = inputs.results["effects"][["programme_id", "outcome_id"]].drop_duplicates()
+    for row in pairs.itertuples():
+        known = row.outcome_id in outcomes.index
+        outcome = (
+            {str(name): value for name, value in outcomes.loc[row.outcome_id].items()}
+            if known
+            else {"label": words.sentence(words.plain(str(row.outcome_id))), "outcome_kind": "binary"}
+        )
+        found.append(
+            Study(
+                programme_id=str(row.programme_id),
+                outcome_id=str(row.outcome_id),
+                programme=words.title_of(str(row.programme_id), areas, "programme_id", "programme_name"),
+                outcome=outcome,
+                inputs=inputs,
+            )
+        )
+    return sorted(found, key=lambda s: (s.programme_id, not s.outcome.get("is_primary", False), s.outcome_id))
+
+
+def significance_level(inputs: Inputs) -> float:
+    """The two-sided level of the run."""
+    return float(inputs.run["settings"]["significance_level"])
+
+
+def confidence(inputs: Inputs) -> str:
+    """The level of the intervals, as words: 95%."""
+    return f"{100 * (1 - significance_level(inputs)):g}%"
+
+
+# --- 1: the finding -----------------------------------------------------------------------------
+
+
+def finding(study: Study) -> dict[str, Any]:
+    """The result in plain words, the planted truth beside it, and the chart."""
+    fewest = int(study.inputs.run.get("conventions", {}).get("minimum_treated_clusters", 0))
+    level = significance_level(study.inputs)
+    primary = study.primary
+    first, rest = words.finding(study.programme, primary, study.outcome, level, fewest)
+    if _is_planned(study.inputs, _FEW_CLUSTERS) and rest:
+        heading, certain = rest[0]
+        rest[0] = (heading, f"{certain} With so few LAs, such intervals tend to be too narrow.")
+    excluded = study.result("matched_pairs")
+    excluded = excluded[excluded["status"] == "excluded"]
+    if len(excluded):
+        names = words.listed([study.la(la) for la in excluded["treatment_la_id"]])
+        verb, them = ("is", "it") if len(excluded) == 1 else ("are", "them")
+        rest.append(("Without whom.", f"{names} {verb} not part of this: no comparison LA was like {them}."))
+    return {
+        "lead": first,
+        "rest": rest,
+        "truth": _truth_words(study, primary),
+        "chart": _effect_chart(study),
+        "chart_note": (
+            f"The thick bar is the primary model, the other a check with a second model. Bars: {confidence(study.inputs)}"
+            f" interval. Unit: {primary['scale']}."
+        ),
+        "scale": primary["scale"],
+    }
+
+
+def _truth_words(study: Study, primary: dict[str, Any]) -> list[str]:
+    truth = study.truth
+    if truth is None:
+        return []
+    estimate, error = float(primary["estimate"]), float(primary["standard_error"])
+    said = [
+        f"The synthetic data were made with a known effect. Among the treated children analysed here it came"
+        f" to {words.decimal(truth.effect)} {primary['scale']}, known for"
+        f" {words.whole(truth.known_count)} of {words.whole(truth.treated_count)} of them"
+        f" ({words.decimal(truth.known_pct, 1)}%)."
+    ]
+    if math.isfinite(estimate) and error > 0:
+        is_inside = float(primary["ci_low"]) <= truth.effect <= float(primary["ci_high"])
+        gap = estimate - truth.effect
+        said.append(
+            f"The estimate is {words.decimal(estimate)}: off by {words.decimal(gap)}, which is"
+            f" {words.decimal(abs(gap) / error, 1)} standard errors. The {confidence(study.inputs)} interval"
+            f" {'contains' if is_inside else 'does not contain'} the planted effect."
+        )
+    return said
+
+
+def _effect_chart(study: Study) -> str:
+    primary = study.primary
+    effects = study.result("effects")
+    effects = effects[effects["scale"] == primary["scale"]].sort_values(
+        "is_primary", ascending=False, kind="stable"
+    )
+    bars = [
+        charts.Bar(
+            label=str(row.label),
+            estimate=float(row.estimate),
+            low=float(row.ci_low),
+            high=float(row.ci_high),
+            is_primary=bool(row.is_primary),
+        )
+        for row in effects.itertuples()
+    ]
+    truth = None if study.truth is None else study.truth.effect
+    described = "; ".join(
+        f"{b.label} {words.decimal(b.estimate)} ({words.interval(b.low, b.high)})" for b in bars
+    )
+    planted = f"; planted truth {words.decimal(truth)}" if truth is not None else ""
+    return charts.both_widths(
+        charts.effect_chart,
+        f"effect-{study.key}",
+        f"Chart of the effect in {primary['scale']} with {confidence(study.inputs)} intervals: {described}{planted}.",
+        bars=bars,
+        truth=truth,
+        unit=(
+            "Effect in percentage points (children in every 100)"
+            if primary["scale"] == PERCENTAGE_POINTS
+            else f"Effect in {primary['scale']}"
+        ),
+    )
+
+
+# --- 2: who was studied -------------------------------------------------------------------------
+
+
+def participants(study: Study) -> dict[str, Any]:
+    """The participant flow as a drawing and as a table by LA."""
+    steps = study.mart("fct_sample_flow").copy()
+    last = int(steps["step_number"].max())
+    excluded = steps[steps["step_number"] < last]
+    counted = excluded.groupby(["step_number", "step"], sort=True)["referral_count"].sum()
+    left_out = [(str(step).removeprefix(_SPECIAL_STEP), int(n)) for (_, step), n in counted.items()]
+    referrals = int(steps["referral_count"].sum())
+    sample = int(steps.loc[steps["step_number"] == last, "referral_count"].sum())
+    analysed = study.analysed
+    in_sample = int(analysed.by_la["sample_count"].sum())
+    primary = study.primary
+    flow = _flow(study, referrals, left_out, sample)
+    said = (
+        f"Flow from {words.whole(referrals)} referrals to {words.whole(int(primary['children_count']))} children"
+        f" analysed, {words.whole(int(primary['treated_children_count']))} of them treated. The table below gives"
+        " the same numbers by LA."
+    )
+    return {
+        "chart": charts.both_widths(charts.flow_chart, f"flow-{study.key}", said, flow=flow),
+        "table": _flow_table(study, steps, last, left_out),
+        "difference": sample - in_sample,
+    }
+
+
+def _flow(study: Study, referrals: int, left_out: list[tuple[str, int]], sample: int) -> charts.Flow:
+    analysed = study.analysed
+    areas = study.mart("dim_programme_local_authorities")
+    outside = analysed.by_la[~analysed.by_la["is_member"].astype(bool)]
+    no_pair = outside[outside["is_treatment_la"].astype(bool)]
+    not_chosen = outside[~outside["is_treatment_la"].astype(bool)]
+    members = analysed.members
+    primary = study.primary
+    matched = analysed.total("matched_count")
+    final = int(primary["children_count"])
+    lines = []
+    if len(no_pair):
+        lines.append(
+            f"{words.times(len(no_pair), 'treatment LA')} without a comparison LA:"
+            f" {words.whole(no_pair['sample_count'].sum())}"
+        )
+    if len(not_chosen):
+        lines.append(
+            f"{words.times(len(not_chosen), 'other LA')} not chosen for comparison:"
+            f" {words.whole(not_chosen['sample_count'].sum())}"
+        )
+    first, final_day = (areas[name].dropna() for name in ("trial_start_date", "trial_end_date"))
+    period = (
+        f", {words.long_date(as_day(first.iloc[0]))} to {words.long_date(as_day(final_day.iloc[0]))}"
+        if len(first) and len(final_day)
+        else ""
+    )
+    stem: list[tuple[charts.FlowBox, charts.FlowBox | None]] = [
+        (
+            charts.FlowBox(f"Referrals in the trial period{period}", words.whole(referrals)),
+            charts.FlowBox(
+                "Left out",
+                words.whole(referrals - sample),
+                [f"{words.sentence(label)}: {words.whole(n)}" for label, n in left_out],
+            ),
+        ),
+        (
+            charts.FlowBox("Children in the analysis sample, each with one referral", words.whole(sample)),
+            charts.FlowBox("In LAs that are not compared", words.whole(outside["sample_count"].sum()), lines),
+        ),
+        (
+            charts.FlowBox(
+                "Children in treatment LAs and their comparison LAs",
+                words.whole(members["sample_count"].sum()),
+            ),
+            None,
+        ),
+    ]
+    arms = [
+        _arm(members[members["is_treatment_la"].astype(bool)], "treatment LA", True),
+        _arm(members[~members["is_treatment_la"].astype(bool)], "comparison LA", False),
+    ]
+    end_lines = [
+        f"{words.whole(int(primary['treated_children_count']))} treated,"
+        f" {words.whole(final - int(primary['treated_children_count']))} not treated",
+        f"{words.times(int(primary['cluster_count']), 'LA')}, {int(primary['treated_cluster_count'])} of them with"
+        " treated children",
+    ]
+    if final != matched:
+        end_lines.append(f"{words.whole(matched - final)} matched children could not be used by the model")
+    return charts.Flow(
+        stem=stem,
+        arms=arms,
+        last=charts.FlowBox("Children analysed in the primary model", words.whole(final), end_lines),
+    )
+
+
+def _arm(frame: pd.DataFrame, noun: str, is_treatment: bool) -> tuple[charts.FlowBox, ...]:
+    sample, matched = int(frame["sample_count"].sum()), int(frame["matched_count"].sum())
+    treated = int(frame["treated_matched_count"].sum())
+    lines = (
+        [
+            f"{words.whole(treated)} after go-live (treated)",
+            f"{words.whole(matched - treated)} before go-live",
+        ]
+        if is_treatment
+        else []
+    )
+    return (
+        charts.FlowBox(f"Children in {words.times(len(frame), noun)}", words.whole(sample)),
+        charts.FlowBox("Left out: no child like them in the other arm", words.whole(sample - matched)),
+        charts.FlowBox("Matched children", words.whole(matched), lines),
+    )
+
+
+def _flow_table(study: Study, steps: pd.DataFrame, last: int, left_out: list[tuple[str, int]]) -> Table:
+    """One row per LA of the analysis; the others together by role, so that the table stays short."""
+    counts = steps.pivot_table(
+        index="la_id", columns="step_number", values="referral_count", aggfunc="sum", fill_value=0
+    )
+    numbers = [int(step) for step in sorted(counts.columns) if step != last]
+    by_la = study.analysed.by_la.set_index("la_id")
+    excluded = set(study.result("matched_pairs").query("status == 'excluded'")["treatment_la_id"])
+    roles = study.mart("dim_programme_local_authorities").set_index("la_id")["role"]
+
+    def part(la_id: str) -> tuple[int, str]:
+        if la_id in by_la.index and by_la.loc[la_id, "is_member"]:
+            return (0, "Treatment") if by_la.loc[la_id, "is_treatment_la"] else (2, "Comparison")
+        if la_id in excluded:
+            return (1, "Treatment, left out")
+        role = str(roles.get(la_id, ""))
+        return (
+            (3, "Comparison, not chosen") if role == "comparison" else (4, words.sentence(words.plain(role)))
+        )
+
+    def cells(ids: Sequence[str]) -> list[int]:
+        own = counts.reindex(ids, fill_value=0)
+        base = by_la.reindex(ids).fillna(0)
+        is_in = base["is_member"].astype(bool)
+        return [
+            int(own.to_numpy().sum()),
+            *(int(own[step].sum()) for step in numbers),
+            int(own[last].sum()) if last in own else 0,
+            int(base.loc[is_in, "matched_count"].sum()),
+            int(base.loc[is_in, "treated_matched_count"].sum()),
+        ]
+
+    parts = {str(la_id): part(str(la_id)) for la_id in counts.index}
+    rows = []
+    shown = sorted((la for la in parts if parts[la][0] < 3), key=lambda la: (parts[la][0], study.la(la)))
+    for la_id in shown:
+        rows.append(Row((f"{study.la(la_id)} ({la_id})", parts[la_id][1], *map(words.whole, cells([la_id])))))
+    for group in sorted({p for p in parts.values() if p[0] >= 3}):
+        ids = [la for la in parts if parts[la] == group]
+        name = words.times(len(ids), "other LA") if len(ids) > 1 else f"{study.la(ids[0])} ({ids[0]})"
+        rows.append(Row((name, group[1], *map(words.whole, cells(ids)))))
+    rows.append(Row(("All", "", *map(words.whole, cells(list(parts)))), kind="total"))
+    names = {int(row.step_number): str(row.step).removeprefix(_SPECIAL_STEP) for row in steps.itertuples()}
+    return Table(
+        key=f"flow-table-{study.key}",
+        caption=(
+            "Referrals and children by LA. Each referral is counted once: in one of the reasons for being left out,"
+            " or in the analysis sample"
+        ),
+        columns=[
+            text("LA (code)"),
+            text("Part"),
+            number("Referrals"),
+            *(number(words.sentence(names[step])) for step in numbers),
+            number("Analysis sample (children)"),
+            number("Matched"),
+            number("Of these treated"),
+        ],
+        rows=rows,
+    )
+
+
+# --- 3: comparison LAs --------------------------------------------------------------------------
+
+
+def comparators(study: Study) -> dict[str, Any]:
+    """How each treatment LA came to its comparators: a chart and a ranking each, and who is left out."""
+    ranking = study.result("la_ranking")
+    pairs = study.result("matched_pairs")
+    trends = study.result("matched_trends")
+    settings = study.inputs.run["settings"]
+    areas = study.mart("dim_programme_local_authorities")
+    treatment = areas[areas["is_treatment_la"].astype(bool)].sort_values("go_live_date", kind="stable")
+    ids = [str(la) for la in treatment["la_id"] if la in set(trends["treatment_la_id"])]
+    lines = {la: _lines(study, la) for la in ids}
+    tops = [max(line.values) for drawn in lines.values() for line in drawn]
+    bands = [max(line.band[1]) for drawn in lines.values() for line in drawn if line.band is not None]
+    top = 1.04 * max([*tops, *bands], default=1.0)
+    panels = []
+    for la in ids:
+        own = ranking[ranking["treatment_la_id"] == la]
+        is_accepted = bool(own["is_accepted"].astype(bool).any())
+        go_live = treatment.loc[treatment["la_id"] == la, "go_live_date"].iloc[0]
+        reason = pairs.loc[(pairs["treatment_la_id"] == la) & (pairs["status"] == "excluded"), "reason"]
+        names = words.listed([line.label for line in lines[la][1:]])
+        panels.append(
+            {
+                "name": study.la(la),
+                "go_live": words.long_date(as_day(go_live)) if pd.notna(go_live) else "",
+                "is_accepted": is_accepted,
+                "reason": str(reason.iloc[0]) if len(reason) else "",
+                "chart": charts.both_widths(
+                    charts.trend_chart,
+                    f"trend-{study.key}-{la}",
+                    f"Quarterly outcome of {study.la(la)} and {names or 'no other LA'} before go-live,"
+                    f" {study.value_unit}.",
+                    own=lines[la][0],
+                    others=lines[la][1:],
+                    are_accepted=is_accepted,
+                    unit=words.sentence(study.value_unit),
+                    top_value=top,
+                    wide=charts.BESIDE_A_TABLE,
+                ),
+                "table": _ranking_table(study, la, own),
+            }
+        )
+    return {
+        "panels": panels,
+        "noise": _noise_words(study),
+        "rule": (
+            f"The {settings['matching_ranking_length']} candidates whose changes from quarter to quarter lie nearest"
+            " to those of the treatment LA are ranked. "
+            + _decided(ranking)
+            + f" It takes the nearest with a noise ratio of at most {settings['matching_calliper_noise_ratio']:g},"
+            f" {settings['matching_maximum_comparators']} at most; an LA may serve several treatment LAs."
+        ),
+        "excluded": _exclusion_table(study),
+        "twins": _twin_words(study),
+    }
+
+
+def _decided(ranking: pd.DataFrame) -> str:
+    people = sorted(set(ranking["decision"].dropna()) - {"automatic rule"})
+    if people:
+        return f"Some pairs were decided otherwise ({words.listed(people)}); for the rest an automatic rule decides."
+    return "No person has looked at the pairs yet: an automatic rule decides."
+
+
+def _lines(study: Study, la: str) -> list[charts.Line]:
+    """The treatment LA first, with the chance range of its rate; then accepted or nearest candidates."""
+    trends = study.result("matched_trends")
+    own = trends[trends["treatment_la_id"] == la]
+    drawn = [_line(study, own[own["arm"] == "treatment"], la, with_band=True)]
+    accepted = own[own["arm"] == "comparison"]
+    ranking = study.result("la_ranking").query("treatment_la_id == @la").sort_values("rank")
+    if len(accepted):
+        drawn += [
+            _line(study, accepted[accepted["la_id"] == row.candidate_la_id], row.candidate_la_id)
+            for row in ranking[ranking["is_accepted"].astype(bool)].itertuples()
+        ]
+    else:
+        # Nothing was accepted, so the results hold no series: the nearest show why.
+        quarters = study.mart("fct_la_quarter_outcomes")
+        window = set(own["quarter_start_date"])
+        quarters = quarters[quarters["quarter_start_date"].isin(window)]
+        drawn += [
+            _line(study, quarters[quarters["la_id"] == row.candidate_la_id], row.candidate_la_id)
+            for row in ranking.head(_NEAREST_SHOWN).itertuples()
+        ]
+    return [line for line in drawn if len(line.days)]
+
+
+def _line(study: Study, frame: pd.DataFrame, la_id: object, with_band: bool = False) -> charts.Line:
+    frame = frame.dropna(subset=["value"]).sort_values("quarter_start_date")
+    days = [as_day(value) for value in frame["quarter_start_date"]]
+    values = [float(value) * study.factor for value in frame["value"]]
+    band = None
+    if with_band and study.outcome["outcome_kind"] == "binary" and days:
+        rate, size = frame["value"].astype(float), frame["denominator_count"].astype(float)
+        half = 1.96 * (rate * (1 - rate) / size) ** 0.5
+        band = (
+            [max(0.0, float(v)) * 100 for v in rate - half],
+            [float(v) * 100 for v in rate + half],
+        )
+    return charts.Line(label=study.short_la(la_id), days=days, values=values, band=band)
+
+
+def _ranking_table(study: Study, la: str, own: pd.DataFrame) -> Table:
+    rows = [
+        Row(
+            (
+                f"{int(row.rank)}. {study.la(row.candidate_la_id)} ({row.candidate_la_id})",
+                words.decimal(row.distance),
+                words.decimal(row.expected_noise_distance),
+                words.decimal(row.noise_ratio),
+                "yes" if row.is_accepted else "no",
+            ),
+            kind="chosen" if row.is_accepted else "",
+        )
+        for row in own.sort_values("rank").itertuples()
+    ]
+    quarters = sorted({int(n) for n in own["quarters_count"]})
+    over = f", over {words.listed([str(n) for n in quarters])} quarters" if quarters else ""
+    return Table(
+        key=f"ranking-{study.key}-{la}",
+        caption=f"Nearest candidates for {study.la(la)}{over}",
+        columns=[
+            text("LA (code)"),
+            number("Distance"),
+            number("By chance"),
+            number("Noise ratio"),
+            text("Accepted"),
+        ],
+        rows=rows,
+    )
+
+
+def _noise_words(study: Study) -> list[str]:
+    """How much of the distances is sampling noise."""
+    accepted = study.result("la_ranking").query("is_accepted == True")
+    said = [
+        "How to read the noise ratio. A quarterly rate jumps by chance, since it rests on few children. The noise"
+        " ratio divides the distance of two LAs by the distance that two LAs with identical underlying trends would"
+        " show by chance alone. Near 1, the pair is as alike as two identical LAs would look; below 1, it is that"
+        " close by luck; well above 1, the two really differ.",
+    ]
+    trends = study.result("matched_trends").query("arm == 'treatment'")
+    if study.outcome["outcome_kind"] == "binary" and len(trends):
+        size = float(trends["denominator_count"].median())
+        rate = float(trends["numerator_count"].sum() / trends["denominator_count"].sum())
+        half = 196 * math.sqrt(rate * (1 - rate) / size)
+        said.append(
+            f"Here a typical quarter of a treatment LA holds {words.whole(size)} children, of whom"
+            f" {words.decimal(100 * rate, 1)}% have the outcome. Chance alone moves such a rate by up to"
+            f" {words.decimal(half, 1)} percentage points either way in 95 of 100 quarters (the grey band in the"
+            " charts)."
+        )
+    if len(accepted):
+        ratios = accepted["noise_ratio"].astype(float)
+        below = int((ratios < 1).sum())
+        said.append(
+            f"Of the {words.times(len(ratios), 'accepted pair')}, {below} {'has' if below == 1 else 'have'} a ratio"
+            f" below 1 (median {words.decimal(float(ratios.median()))}, largest"
+            f" {words.decimal(float(ratios.max()))}). For a ratio of 1 or less, sampling noise explains the whole"
+            " distance; the order among such pairs is largely luck. A small ratio therefore says that nothing speaks"
+            " against the pair, and not that the two LAs move together."
+        )
+    return said
+
+
+def _exclusion_table(study: Study) -> Table | None:
+    """Treatment LAs without a comparator, and LAs that may not serve as one, with the reasons."""
+    rows = [
+        Row((study.la(row.treatment_la_id), "Treatment LA left out", words.sentence(str(row.reason))))
+        for row in study.result("matched_pairs").query("status == 'excluded'").itertuples()
+    ]
+    areas = study.mart("dim_programme_local_authorities")
+    barred = areas[~areas["is_matching_candidate"].astype(bool) & ~areas["is_treatment_la"].astype(bool)]
+    for reason, group in barred.groupby("exclusion_reason", sort=True):
+        rows.append(
+            Row(
+                (
+                    words.listed([str(name) for name in group["la_name"]]),
+                    "Not a candidate for comparison",
+                    words.sentence(words.plain(str(reason))),
+                )
+            )
+        )
+    if not rows:
+        return None
+    return Table(
+        key=f"excluded-{study.key}",
+        caption="LAs left out, and why",
+        columns=[text("LA"), text("What"), text("Reason")],
+        rows=rows,
+    )
+
+
+def _twin_words(study: Study) -> str:
+    twins = study.inputs.twins.get((study.programme_id, study.outcome_id))
+    if twins is None or twins.empty:
+        return ""
+    hits = int(twins["is_twin"].sum())
+    return (
+        f"The synthetic LAs were made with known twins, whose underlying trends are alike. {hits} of the"
+        f" {words.times(len(twins), 'accepted pair')} {'is a pair' if hits == 1 else 'are pairs'} of planted twins."
+    )
+
+
+# --- 4: balance ---------------------------------------------------------------------------------
+
+
+def balance(study: Study) -> dict[str, Any]:
+    """Love plot, multivariate imbalance and shares matched."""
+    frame = study.result("cem_balance").assign(
+        before=lambda f: f["difference_before"].abs(), after=lambda f: f["difference_after"].abs()
+    )
+    rows = []
+    for covariate, group in frame.groupby("covariate", sort=True):
+        levels = len(group)
+        rows.append(
+            charts.Dots(
+                label=f"{words.sentence(words.plain(str(covariate)))} ({words.times(levels, 'level')})",
+                before=[float(v) for v in group["before"].dropna()],
+                after=[float(v) for v in group["after"].dropna()],
+            )
+        )
+    # Largest remaining difference first.
+    rows.sort(key=lambda r: (-max(r.after, default=0.0), r.label))
+    over = {name: int((frame[name] > BALANCE_LIMIT).sum()) for name in ("before", "after")}
+    worst = frame.sort_values("after", ascending=False, kind="stable").head(1)
+    said = []
+    if len(worst):
+        row = worst.iloc[0]
+        said.append(
+            f"Of {words.times(len(frame), 'level')} of {words.times(len(rows), 'characteristic')}, {over['before']}"
+            f" differed by more than {BALANCE_LIMIT:g} before matching and {over['after']} after it. The largest"
+            f" difference after matching is {words.decimal(float(row['after']), 3)}"
+            f" ({words.plain(str(row['covariate']))}, level ‘{row['level']}’). What matching leaves, and"
+            " characteristics on which children are not matched, the regression adjusts for."
+        )
+    imbalance = study.result("cem_imbalance")
+    overall = imbalance[(imbalance["treatment_la_id"] == ALL) & (imbalance["period"] == ALL)]
+    if len(overall):
+        row = overall.iloc[0]
+        said.append(
+            f"The imbalance L1 over all characteristics together went from {words.decimal(float(row['l1_before']), 3)} to"
+            f" {words.decimal(float(row['l1_after']), 3)}. It is 0 where two groups have exactly the same mix of"
+            " children and 1 where they share none. It is measured on much finer groups than the matching uses;"
+            " most of these hold few children, so that it stays well above 0 by chance alone. The change is what"
+            " counts."
+        )
+    described = (
+        f"Absolute standardised differences of {len(frame)} levels: {over['before']} above"
+        f" {BALANCE_LIMIT:g} before matching, {over['after']} after."
+    )
+    return {
+        "chart": charts.both_widths(
+            charts.balance_chart, f"balance-{study.key}", described, rows=rows, threshold=BALANCE_LIMIT
+        )
+        if rows
+        else "",
+        "said": said,
+        "shares": _share_table(study),
+        "levels": _level_table(study, frame),
+    }
+
+
+def _share_table(study: Study) -> Table:
+    shares, imbalance = study.result("cem_shares"), study.result("cem_imbalance")
+    sets = sorted(set(shares["treatment_la_id"]) - {ALL}, key=study.la)
+    rows = []
+    for la in [*sets, ALL]:
+        own = shares[(shares["treatment_la_id"] == la) & (shares["period"] == ALL)].set_index("arm")
+        l1 = imbalance[(imbalance["treatment_la_id"] == la) & (imbalance["period"] == ALL)]
+        cells = [study.la(la) if la != ALL else "All sets"]
+        for arm in ("treatment", "comparison"):
+            if arm in own.index:
+                row = own.loc[arm]
+                cells += [
+                    words.whole(row["children_count"]),
+                    words.whole(row["matched_children_count"]),
+                    f"{100 * row['matched_share']:.1f}%",
+                ]
+            else:
+                cells += [words.DASH] * 3
+        basis = shares.loc[shares["treatment_la_id"] == la, "strata_used"]
+        cells.append(words.plain(str(basis.iloc[0])) if len(basis) else words.DASH)
+        for name in ("l1_before", "l1_after"):
+            cells.append(words.decimal(float(l1[name].iloc[0]), 3) if len(l1) else words.DASH)
+        rows.append(Row(cells, kind="total" if la == ALL else ""))
+    return Table(
+        key=f"shares-{study.key}",
+        caption=(
+            "Children matched and imbalance L1, by treatment LA (a comparison LA that serves several treatment LAs"
+            " counts in each)"
+        ),
+        columns=[
+            text("Treatment LA"),
+            number("Treatment: children"),
+            number("Treatment: matched"),
+            number("Share"),
+            number("Comparison: children"),
+            number("Comparison: matched"),
+            number("Share"),
+            text("Matched within"),
+            number("L1 before"),
+            number("L1 after"),
+        ],
+        rows=rows,
+    )
+
+
+def _level_table(study: Study, frame: pd.DataFrame) -> Table:
+    ordered = frame.assign(
+        plain=[words.plain(str(name)) for name in frame["covariate"]],
+        order=pd.to_numeric(frame["level"], errors="coerce"),
+    ).sort_values(["plain", "order", "level"], kind="stable")
+    rows = [
+        Row(
+            (
+                words.sentence(row.plain),
+                str(row.level),
+                *(
+                    f"{100 * value:.2f}" if pd.notna(value) else words.DASH
+                    for value in (
+                        row.treated_share_before,
+                        row.control_share_before,
+                        row.treated_share_after,
+                        row.control_share_after,
+                    )
+                ),
+                words.decimal(float(row.difference_before), 3),
+                words.decimal(float(row.difference_after), 3),
+            )
+        )
+        for row in ordered.itertuples()
+    ]
+    return Table(
+        key=f"levels-{study.key}",
+        caption="Every level: share of children in each arm (%) and standardised difference",
+        columns=[
+            text("Characteristic"),
+            text("Level (code)"),
+            number("Treatment before, %"),
+            number("Comparison before, %"),
+            number("Treatment after, %"),
+            number("Comparison after, %"),
+            number("Difference before"),
+            number("Difference after"),
+        ],
+        rows=rows,
+    )
+
+
+# --- 5: all estimates ---------------------------------------------------------------------------
+
+
+def estimates(study: Study) -> Table:
+    """Every row of the effects, with its notes below the table."""
+    effects = study.result("effects")
+    marks, notes = lettered([None if pd.isna(note) else str(note) for note in effects["note"]])
+    rows = []
+    for row, mark in zip(effects.itertuples(), marks, strict=True):
+        rows.append(
+            Row(
+                (
+                    f"{row.label}{' (primary)' if row.is_primary else ''}",
+                    str(row.scale),
+                    words.decimal(row.estimate),
+                    words.interval(row.ci_low, row.ci_high),
+                    words.decimal(row.standard_error, 3),
+                    words.p_value(row.p_value),
+                    str(row.inference_method),
+                    words.decimal(row.degrees_of_freedom, 0),
+                    words.whole(row.children_count),
+                    words.whole(row.treated_children_count),
+                    f"{int(row.cluster_count)} ({int(row.treated_cluster_count)})",
+                    words.decimal(row.baseline_mean_pct, 2),
+                    words.plain(str(row.weights)),
+                    mark or words.DASH,
+                ),
+                kind="chosen" if row.is_primary else "",
+            )
+        )
+    return Table(
+        key=f"effects-{study.key}",
+        caption="All estimates of the run",
+        columns=[
+            text("Model"),
+            text("Unit"),
+            number("Estimate"),
+            number(f"{confidence(study.inputs)} interval"),
+            number("Standard error"),
+            number("p"),
+            text("Method"),
+            number("Degrees of freedom"),
+            number("Children"),
+            number("Treated children"),
+            number("LAs (treated)"),
+            number("Baseline, %"),
+            text("Weights"),
+            text("Notes"),
+        ],
+        rows=rows,
+        notes=notes,
+    )
+
+
+def planted_by_la(study: Study) -> Table | None:
+    """The planted effect by treatment LA; none for real data."""
+    truth = study.truth
+    if truth is None:
+        return None
+    rows = [
+        Row(
+            (
+                f"{study.la(row.la_id)} ({row.la_id})",
+                words.whole(row.treated_count),
+                words.whole(row.known_count),
+                words.decimal(row.effect),
+            )
+        )
+        for row in truth.by_la.itertuples()
+    ]
+    rows.append(
+        Row(
+            (
+                "All",
+                words.whole(truth.treated_count),
+                words.whole(truth.known_count),
+                words.decimal(truth.effect),
+            ),
+            kind="total",
+        )
+    )
+    return Table(
+        key=f"planted-{study.key}",
+        caption=f"The planted effect among the treated children analysed, in {study.primary['scale']}",
+        columns=[
+            text("Treatment LA (code)"),
+            number("Treated children analysed"),
+            number("With known truth"),
+            number("Planted effect"),
+        ],
+        rows=rows,
+    )
+
+
+# --- 6: data ------------------------------------------------------------------------------------
+
+
+def data_quality(inputs: Inputs, held: list[Study]) -> dict[str, Any]:
+    """The landing account, and what could not be observed."""
+    landing = inputs.landing
+    windows = landing.manifest.get("windows", {}) if landing else {}
+    periods = [
+        f"{words.sentence(words.plain(name.rpartition(':')[2]))}: {words.long_date(date.fromisoformat(first))}"
+        f" to {words.long_date(date.fromisoformat(last))}"
+        for name, (first, last) in sorted(windows.items())
+    ]
+    said = ""
+    if landing is not None:
+        account = landing.reconciliation
+        raw, landed = int(account["raw"].sum()), int(account["landed"].sum())
+        others = int(account.drop(columns=["file", "table", "raw", "landed"]).to_numpy().sum())
+        agrees = "every row is accounted for" if raw == landed + others else "the account does not add up"
+        said = (
+            f"{words.times(account['file'].nunique(), 'file')} held {words.whole(raw)} rows;"
+            f" {words.whole(landed)} were used and {words.whole(others)} set aside: {agrees}."
+        )
+    return {
+        "said": said,
+        "table": _landing_table(landing) if landing else None,
+        "quarantine": _quarantine_table(landing) if landing else None,
+        "periods": periods,
+        "unseen": _unseen(inputs, held),
+    }
+
+
+def _landing_table(landing: Landing) -> Table:
+    account = landing.reconciliation
+    reasons = [name for name in account.columns if name not in ("file", "table")]
+    rows = []
+    for table, group in account.groupby("table", sort=True):
+        sums = group[reasons].sum()
+        rows.append(
+            Row(
+                (
+                    words.sentence(words.plain(str(table))),
+                    words.whole(group["file"].nunique()),
+                    *(words.whole(sums[reason]) for reason in reasons),
+                )
+            )
+        )
+    total = account[reasons].sum()
+    rows.append(
+        Row(
+            (
+                "All",
+                words.whole(account["file"].nunique()),
+                *(words.whole(total[reason]) for reason in reasons),
+            ),
+            kind="total",
+        )
+    )
+    headings = {"raw": "Rows received", "landed": "Used"}
+    return Table(
+        key="landing",
+        caption="Rows received and what became of them",
+        columns=[
+            text("Source"),
+            number("Files"),
+            *(number(headings.get(reason, words.sentence(words.plain(reason)))) for reason in reasons),
+        ],
+        rows=rows,
+    )
+
+
+def _quarantine_table(landing: Landing) -> Table | None:
+    frame = landing.quarantine
+    if frame.empty:
+        return None
+    counted = frame.groupby(["landing_table", "column_name", "reason"], sort=True, dropna=False).size()
+    return Table(
+        key="quarantine",
+        caption="Rows set aside, by reason",
+        columns=[text("Source"), text("Column"), text("Reason"), number("Rows")],
+        rows=[
+            Row((words.sentence(words.plain(str(table))), str(column), str(reason), words.whole(n)))
+            for (table, column, reason), n in counted.items()
+        ],
+    )
+
+
+def _unseen(inputs: Inputs, held: list[Study]) -> list[str]:
+    """What the data do not show, from the data themselves."""
+    said = []
+    for study in held:
+        steps = study.mart("fct_sample_flow")
+        uncovered = steps[steps["step"].str.contains("follow-up")]
+        if len(uncovered):
+            by_la = uncovered.groupby("la_id")["referral_count"].sum()
+            places = words.listed([f"{study.la(la)} ({words.whole(n)})" for la, n in by_la.items()])
+            said.append(
+                f"For {words.times(int(by_la.sum()), 'child', 'children')} the returns do not cover the whole"
+                f" follow-up; they are left out, not counted as 0: {places}."
+            )
+        counts = study.result("cem_balance").query(
+            "level == @NOT_OBSERVED", local_dict={"NOT_OBSERVED": NOT_OBSERVED}
+        )
+        parts = [
+            f"{words.plain(str(row.covariate))} {100 * row.treated_share_before:.1f}% and"
+            f" {100 * row.control_share_before:.1f}%"
+            for row in counts.sort_values("treated_share_before", ascending=False).itertuples()
+        ]
+        if parts:
+            said.append(
+                f"Not observed, as shares of the treatment and the comparison arm: {'; '.join(parts)}."
+            )
+    outcomes = inputs.marts["dim_outcomes"]
+    waiting = [words.lowered(str(label)) for label in outcomes.loc[outcomes["status"] == "planned", "label"]]
+    if waiting:
+        said.append(f"Outcomes of the protocol that are not computed yet: {'; '.join(waiting)}.")
+    register = inputs.marts["dim_local_authorities"]
+    seen = set(inputs.marts["dim_programme_local_authorities"]["la_id"])
+    absent = sorted(set(register["la_id"]) - seen)
+    if absent:
+        said.append(
+            f"{words.whole(len(absent))} of the {words.times(len(register), 'LA')} in the register have no data here"
+            " and could not serve for comparison."
+        )
+    return said
+
+
+# --- 7: recovery --------------------------------------------------------------------------------
+
+
+def recovery(inputs: Inputs) -> dict[str, Any] | None:
+    """The recovery study: does the method find an effect that was planted?"""
+    found = inputs.recovery
+    if found is None:
+        return None
+    models = {
+        name: values
+        for name, values in dict(found.summary.get("models", found.summary)).items()
+        if isinstance(values, dict) and "bias_pp" in values
+    }
+    runs = found.runs.dropna(subset=["estimate_pp", "truth_pp"])
+    rows, said, cells = [], [], []
+    for name, values in models.items():
+        own = runs[runs["model"] == name]
+        bias, error = float(values["bias_pp"]), float(values["monte_carlo_se_pp"])
+        is_within = abs(bias) <= 2 * error
+        rows.append(
+            charts.Errors(
+                label=words.sentence(name),
+                values=[float(v) for v in own["estimate_pp"] - own["truth_pp"]],
+                mean=bias,
+                monte_carlo_error=error,
+            )
+        )
+        said.append(
+            f"{words.sentence(name)}: over {words.times(int(values['seeds']), 'seed')} the mean estimate is"
+            f" {words.decimal(float(values['mean_estimate_pp']))} and the mean truth"
+            f" {words.decimal(float(values['mean_truth_pp']))} percentage points; the mean estimate is"
+            f" {'within' if is_within else 'outside'} two Monte Carlo standard errors"
+            f" ({words.decimal(2 * error)}) of the truth."
+        )
+        cells.append(
+            Row(
+                (
+                    words.sentence(name),
+                    words.whole(values["seeds"]),
+                    words.decimal(float(values["mean_estimate_pp"]), 3),
+                    words.decimal(float(values["mean_truth_pp"]), 3),
+                    words.decimal(bias, 3),
+                    words.decimal(error, 3),
+                    f"{words.decimal(float(values['coverage_pct']), 1)}",
+                )
+            )
+        )
+    described = "Error of the estimate, a dot per seed. " + " ".join(
+        f"{r.label}: mean error {words.decimal(r.mean)} percentage points." for r in rows
+    )
+    hits = found.summary.get("twin_hits") or []
+    return {
+        "is_reference": found.is_reference,
+        "said": said,
+        "chart": charts.both_widths(
+            charts.recovery_chart,
+            "recovery",
+            described,
+            rows=rows,
+            unit="Estimate less truth, percentage points",
+        )
+        if rows
+        else "",
+        "table": Table(
+            key="recovery-table",
+            caption=f"Recovery of a planted effect (percentage points; coverage of the {confidence(inputs)} interval in %)",
+            columns=[
+                text("Model"),
+                number("Seeds"),
+                number("Mean estimate"),
+                number("Mean truth"),
+                number("Bias"),
+                number("Monte Carlo standard error"),
+                number("Coverage, %"),
+            ],
+            rows=cells,
+        ),
+        "hits": Table(
+            key="twin-hits",
+            caption="How often the planted twin of an LA is found, by size of LA",
+            columns=[
+                number("Referrals a quarter"),
+                number("Twin is the nearest, %"),
+                number("Twin is among the ten nearest, %"),
+                text("Note"),
+            ],
+            rows=[
+                Row(
+                    (
+                        words.whole(hit["referrals_per_quarter"]),
+                        words.decimal(hit.get("share_top_one_pct"), 1),
+                        words.decimal(hit.get("share_top_ten_pct"), 1),
+                        str(hit.get("note") or words.DASH),
+                    )
+                )
+                for hit in hits
+            ],
+        )
+        if hits
+        else None,
+    }
+
+
+# --- 8: protocol, limits, run -------------------------------------------------------------------
+
+
+def protocol(inputs: Inputs) -> dict[str, Any]:
+    """The map of clauses, by topic."""
+    frame = inputs.marts["dim_protocol_definitions"]
+    order = frame["clause"].map(_clause_order)
+    frame = frame.assign(order=order).sort_values("order", kind="stable")
+    done = frame["status"] == "implemented"
+    tables = []
+    for position, topic in enumerate(frame["topic"].drop_duplicates()):
+        own = frame[frame["topic"] == topic]
+        rows = []
+        for row in own.itertuples():
+            is_done = row.status == "implemented"
+            models = "" if pd.isna(row.model_names) else str(row.model_names)
+            place = models or (f"in {row.home}" if is_done else words.DASH)
+            rows.append(
+                Row((str(row.clause), str(row.wording), f"{'●' if is_done else '○'} {row.status}", place))
+            )
+        tables.append(
+            Table(
+                key=f"protocol-{position}",
+                caption=f"{topic}: {int(done[own.index].sum())} of {len(own)} implemented",
+                columns=[text("Clause"), text("Wording"), text("Status"), text("Models")],
+                rows=rows,
+            )
+        )
+    return {
+        "said": f"{int(done.sum())} of {words.times(len(frame), 'clause')} are implemented; the others are planned.",
+        "tables": tables,
+    }
+
+
+def _clause_order(clause: str) -> tuple[str, int]:
+    stem, _, last = clause.rpartition(".")
+    return (stem, int(last)) if last.isdigit() else (stem, 0 if last == "P" else 100 + int("0" + last[1:]))
+
+
+def limits(inputs: Inputs, held: list[Study]) -> list[str]:
+    """What the report cannot say, in plain words."""
+    said = []
+    if inputs.is_synthetic:
+        said.append(
+            "The data are synthetic. The report shows that the method runs and how near it comes to a planted effect;"
+            " it says nothing about the real programme."
+        )
+    for study in held:
+        primary = study.primary
+        said.append(
+            f"The estimate rests on {words.times(int(primary['treated_cluster_count']), 'treatment LA')} and"
+            f" {words.times(int(primary['cluster_count']) - int(primary['treated_cluster_count']), 'comparison LA')}. What"
+            " happened in one of them weighs heavily, and other LAs may fare differently."
+        )
+        if not set(study.result("la_ranking")["decision"].dropna()) - {"automatic rule"}:
+            said.append(
+                "Comparison LAs were chosen by rule. The protocol asks that a person looks at each pair's trends and"
+                " accepts or rejects it."
+            )
+    said += [meaning for clause, meaning in _OPEN_CLAUSES.items() if _is_planned(inputs, clause)]
+    return list(dict.fromkeys(said))
+
+
+def _is_planned(inputs: Inputs, clause: str) -> bool:
+    """Whether the register of clauses says that a clause is not built yet."""
+    register = inputs.marts["dim_protocol_definitions"]
+    return bool(((register["clause"] == clause) & (register["status"] == "planned")).any())
+
+
+def about(inputs: Inputs) -> dict[str, Any]:
+    """Versions, settings and what identifies the run."""
+    versions = inputs.run.get("versions", {})
+    settings = inputs.marts["dim_evaluation_settings"]
+    manifest = inputs.landing.manifest if inputs.landing else {}
+    return {
+        "lines": [
+            ("Run", str(inputs.run["run_id"])),
+            ("Code (SHA-256 of the estimation source)", str(inputs.run.get("code_sha256", words.DASH))),
+            ("Versions", ", ".join(f"{name} {value}" for name, value in versions.items())),
+            (
+                "Extracts",
+                f"{len(manifest.get('files', []))} files, hashes in data/landing/manifest.json"
+                if manifest
+                else "no landing manifest",
+            ),
+        ],
+        "settings": Table(
+            key="settings",
+            caption="Settings of matching and estimation",
+            columns=[text("Meaning"), number("Value"), text("Clause"), text("Name")],
+            rows=[
+                Row((str(r.meaning), str(r.value), str(r.clause), str(r.setting)))
+                for r in settings.sort_values("setting").itertuples()
+            ]
+            if {"clause", "meaning"} <= set(settings.columns)
+            else [],
+        ),
+    }
+
+
+def as_day(value: Any) -> date:
+    """A date of any kind as a plain date."""
+    return pd.Timestamp(value).date()

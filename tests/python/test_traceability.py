@@ -1,0 +1,209 @@
+"""Every definition has a clause, every implemented clause a home, and no rule or name stands where it must not."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import ROOT
+from sfpc.settings import Paths
+
+CLAUSE = re.compile(r"\b(?:FV\.[A-Z]+\.(?:[A-Z]?\d+|P)|DP\.\d+)\b")
+
+
+@cache
+def clauses() -> dict[str, dict[str, str]]:
+    with (ROOT / "seeds/protocol/protocol_clauses.csv").open(newline="", encoding="utf-8") as handle:
+        return {row["clause"]: row for row in csv.DictReader(handle)}
+
+
+@pytest.fixture(scope="session")
+def manifest(synthetic: Paths) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((ROOT / "target/manifest.json").read_text(encoding="utf-8"))
+    return content
+
+
+def models(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {k: n for k, n in manifest["nodes"].items() if n["resource_type"] == "model"}
+
+
+def sources_of(suffixes: tuple[str, ...], *folders: str) -> list[Path]:
+    return [p for f in folders for p in sorted((ROOT / f).rglob("*")) if p.suffix in suffixes and p.is_file()]
+
+
+def test_every_model_cites_a_clause_that_exists(manifest: dict[str, Any]) -> None:
+    for node in models(manifest).values():
+        cited = node["config"]["meta"].get("protocol_ref", [])
+        assert cited, f"{node['name']} cites no clause (meta.protocol_ref)"
+        unknown = set(cited) - set(clauses())
+        assert not unknown, f"{node['name']} cites {unknown}, which are not in the register"
+
+
+def test_every_model_states_its_grain_and_has_a_description(manifest: dict[str, Any]) -> None:
+    for node in models(manifest).values():
+        assert node["config"]["meta"].get("grain"), f"{node['name']} states no grain"
+        assert node["description"], f"{node['name']} has no description"
+
+
+def test_the_grain_of_every_table_is_proven(manifest: dict[str, Any]) -> None:
+    """Each model but the two that keep raw rows has a uniqueness test or a primary key."""
+    tested = set()
+    for node in manifest["nodes"].values():
+        if node["resource_type"] == "test" and (
+            (node.get("test_metadata") or {}).get("name") in {"unique_combination", "unique"}
+        ):
+            tested |= set(node["depends_on"]["nodes"])
+    for key, node in models(manifest).items():
+        keyed = any(
+            c["type"] == "primary_key" for col in node["columns"].values() for c in col.get("constraints", [])
+        )
+        raw = node["config"]["meta"]["grain"].startswith(("one row per raw", "one row per source, return"))
+        assert keyed or key in tested or raw, f"{node['name']}: grain not proven"
+
+
+def test_marts_have_contracts_with_types_and_comments(manifest: dict[str, Any]) -> None:
+    marts = [n for n in models(manifest).values() if n["fqn"][1] == "marts"]
+    assert len(marts) >= 8
+    for node in marts:
+        assert node["contract"]["enforced"], f"{node['name']} has no contract"
+        for column in node["columns"].values():
+            assert column["data_type"] and column["description"], f"{node['name']}.{column['name']}"
+
+
+def test_implemented_clauses_have_a_home(manifest: dict[str, Any]) -> None:
+    cited_by_models = {
+        c for n in models(manifest).values() for c in n["config"]["meta"].get("protocol_ref", [])
+    }
+    python = "\n".join(p.read_text(encoding="utf-8") for p in sources_of((".py",), "python/src"))
+    cited_by_python = set(expand(python))
+    for clause, row in clauses().items():
+        if row["status"] != "implemented":
+            continue
+        if "sql" in row["home"]:
+            assert clause in cited_by_models, f"{clause} is marked implemented in SQL; no model cites it"
+        if "python" in row["home"] or "landing" in row["home"]:
+            assert clause in cited_by_python, f"{clause} is marked implemented in Python; no module cites it"
+
+
+def expand(text: str) -> list[str]:
+    """Clause ids in a text; 'FV.CEM.9 to .11' and 'FV.CEM.1, .9' count as what they say."""
+    found = CLAUSE.findall(text)
+    for start, prefix, first, last in (
+        (m.start(), m.group(1), int(m.group(2)), int(m.group(3)))
+        for m in re.finditer(r"((?:FV\.[A-Z]+|DP)\.)(\d+) (?:to|-) (?:\1|\.)(\d+)", text)
+    ):
+        assert start >= 0
+        found += [f"{prefix}{n}" for n in range(first, last + 1)]
+    for match in re.finditer(r"((?:FV\.[A-Z]+)\.)\d+((?:, | and |,? ?\.)\.?\d+)+", text):
+        found += [f"{match.group(1)}{n}" for n in re.findall(r"\.(\d+)", match.group(0))]
+    return found
+
+
+def test_no_citation_of_a_clause_that_does_not_exist() -> None:
+    places = sources_of(
+        (".sql", ".yml", ".py", ".csv", ".md"), "models", "macros", "seeds", "python/src", "tests"
+    )
+    for path in [*places, ROOT / "DECISIONS.md"]:
+        unknown = set(CLAUSE.findall(path.read_text(encoding="utf-8"))) - set(clauses())
+        assert not unknown, f"{path.relative_to(ROOT)} cites {unknown}"
+
+
+def test_seed_rows_cite_clauses_that_exist() -> None:
+    for path in sources_of((".csv",), "seeds"):
+        with path.open(newline="", encoding="utf-8") as handle:
+            for number, row in enumerate(csv.DictReader(handle), start=2):
+                for clause in (row.get("clause") or "").split(";"):
+                    assert not clause or clause in clauses(), f"{path.name} row {number}: {clause}"
+
+
+def names_of_las_and_programmes() -> list[str]:
+    with (ROOT / "seeds/reference/local_authority_codes.csv").open(newline="", encoding="utf-8") as handle:
+        names = {row["la_name"] for row in csv.DictReader(handle)}
+    with (ROOT / "seeds/programmes/programmes.csv").open(newline="", encoding="utf-8") as handle:
+        for row in csv.DictReader(handle):
+            names |= {row["programme_id"], row["programme_name"]}
+    # Words that are also plain English in code or prose.
+    return sorted(names - {"Reading", "Bath", "Bury", "Barnet"})
+
+
+def test_no_programme_or_la_is_named_in_code() -> None:
+    pattern = re.compile(r"\b(" + "|".join(re.escape(n) for n in names_of_las_and_programmes()) + r")\b")
+    for path in [
+        *sources_of((".sql",), "models", "macros", "analysis", "tests/dbt"),
+        *sources_of((".py", ".sql"), "python/src"),
+    ]:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            assert not pattern.search(line), f"{path.relative_to(ROOT)}:{number} names {pattern.search(line)}"
+
+
+def test_no_window_length_is_typed_in_a_model() -> None:
+    """Months come from the protocol and programme seeds; one model adds them to a date (FV.OUT.P)."""
+    months = re.compile(r"add_months\([^)]*?,\s*'?-?(\d+)'?\s*\)")
+    for path in sources_of((".sql",), "models"):
+        for match in months.finditer(path.read_text(encoding="utf-8")):
+            assert match.group(1) in {"1", "3"}, f"{path.name} types a window of {match.group(1)} months"
+
+
+def test_only_staging_reads_sources_and_only_through_the_governed_door(manifest: dict[str, Any]) -> None:
+    """DP.3: the register of subjects cannot be walked around."""
+    for node in models(manifest).values():
+        reads_sources = any(parent.startswith("source.") for parent in node["depends_on"]["nodes"])
+        assert reads_sources == (node["fqn"][1] == "staging"), node["name"]
+        if reads_sources:
+            assert "governed_source(" in node["raw_code"], node["name"]
+            assert "source(" not in node["raw_code"].replace("governed_source(", ""), node["name"]
+
+
+def test_marts_do_not_read_staging_and_layers_point_one_way(manifest: dict[str, Any]) -> None:
+    allowed = {
+        "staging": {"staging"},
+        "intermediate": {"staging", "intermediate"},
+        "marts": {"intermediate", "marts"},
+    }
+    nodes = models(manifest)
+    for node in nodes.values():
+        for parent in node["depends_on"]["nodes"]:
+            if parent in nodes:
+                layer = nodes[parent]["fqn"][1]
+                assert layer in allowed[node["fqn"][1]], f"{node['name']} reads {nodes[parent]['name']}"
+
+
+def test_outcome_models_have_their_yml_beside_them() -> None:
+    for path in sources_of((".sql",), "models"):
+        assert path.with_suffix(".yml").is_file(), f"{path.name} has no {path.stem}.yml"
+
+
+def test_no_double_quoted_identifier_or_engine_hash_in_models() -> None:
+    """The portable subset: a double-quoted name is a string on another engine, hash() differs everywhere."""
+    for path in sources_of((".sql",), "models"):
+        code = re.sub(r"--.*", "", path.read_text(encoding="utf-8"))
+        code = re.sub(r"\{[{%#].*?[}%#]\}", "", code, flags=re.DOTALL)
+        assert '"' not in code, path.name
+        assert not re.search(r"(?<!_)\bhash\(", code), path.name
+
+
+def test_register_in_the_warehouse_names_the_models(synthetic: Paths) -> None:
+    from conftest import querying
+
+    with querying(synthetic) as connection:
+        row = connection.execute(
+            "select model_names, data_test_count from marts.dim_protocol_definitions where clause = 'FV.OUT.P'"
+        ).fetchone()
+    assert row is not None
+    assert "int_outcomes__became_looked_after" in row[0]
+    assert row[1] > 0
+
+
+def test_decisions_are_cited_by_ids_that_exist() -> None:
+    decisions = set(
+        re.findall(r"^## (D\d+)", (ROOT / "DECISIONS.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    for path in sources_of((".sql", ".py"), "models", "macros", "python/src", "tests/reference"):
+        for cited in re.findall(r"DECISIONS (D\d+)", path.read_text(encoding="utf-8")):
+            assert cited in decisions, f"{path.name} cites {cited}"

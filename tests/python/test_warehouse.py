@@ -1,0 +1,161 @@
+"""The published marts: what analysts query, and what holds of every build."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from conftest import ROOT, querying
+from sfpc.errors import SfpcError
+from sfpc.settings import Paths
+from sfpc.warehouse.build import run_dbt
+from sfpc.warehouse.publish import marts_connection, publish
+
+
+def test_published_file_holds_marts_only_and_no_view(synthetic: Paths) -> None:
+    with querying(synthetic) as connection:
+        tables = connection.execute("select distinct schema_name from duckdb_tables()").fetchall()
+        views = connection.execute("select count(*) from duckdb_views() where not internal").fetchone()
+    assert tables == [("marts",)]
+    assert views == (0,)
+
+
+def test_comments_reach_the_published_file(synthetic: Paths) -> None:
+    with querying(synthetic) as connection:
+        bare = connection.execute(
+            "select table_name from duckdb_tables() where comment is null "
+            "union all select table_name || '.' || column_name from duckdb_columns() "
+            "where schema_name = 'marts' and comment is null"
+        ).fetchall()
+    assert bare == []
+
+
+def test_every_mart_is_also_a_parquet_file(synthetic: Paths) -> None:
+    with querying(synthetic) as connection:
+        names = [r[0] for r in connection.execute("select table_name from duckdb_tables()").fetchall()]
+        for name in names:
+            file = synthetic.marts_parquet / f"{name}.parquet"
+            here = connection.execute(f"select count(*) from marts.{name}").fetchone()
+            there = connection.execute(f"select count(*) from '{file}'").fetchone()
+            assert here == there, name
+
+
+def test_publishing_again_gives_the_same_bytes(synthetic: Paths) -> None:
+    before = {p.name: p.read_bytes() for p in synthetic.marts_parquet.glob("*.parquet")}
+    publish(synthetic)
+    assert {p.name: p.read_bytes() for p in synthetic.marts_parquet.glob("*.parquet")} == before
+
+
+def test_a_reader_keeps_its_snapshot_while_a_new_one_is_published(synthetic: Paths) -> None:
+    with querying(synthetic) as connection:
+        publish(synthetic)
+        assert connection.execute("select count(*) > 0 from marts.fct_child_outcomes").fetchone() == (True,)
+
+
+def test_missing_marts_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SfpcError, match="no published marts"):
+        marts_connection(tmp_path / "warehouse.duckdb")
+    with pytest.raises(SfpcError, match="no build to publish"):
+        publish(Paths(ROOT, tmp_path, tmp_path))
+
+
+def test_build_without_landing_says_what_to_do(tmp_path: Path) -> None:
+    paths = Paths(ROOT, tmp_path / "data", tmp_path / "outputs")
+    with pytest.raises(SfpcError, match="No landed tables"):
+        run_dbt(paths, "build", target=tmp_path / "target")
+
+
+def test_worked_questions_run(synthetic: Paths, tmp_path: Path) -> None:
+    """Every file of analysis/ compiles and gives rows, or is named here as one that may rightly give none."""
+    run_dbt(synthetic, "compile", "--select", "path:analysis", target=tmp_path)
+    compiled = sorted((tmp_path / "compiled").rglob("analysis/*.sql"))
+    assert {p.name for p in compiled} == {p.name for p in (ROOT / "analysis").glob("*.sql")}
+    connection = duckdb.connect(str(synthetic.build_db), read_only=True)
+    try:
+        for path in compiled:
+            rows = connection.execute(path.read_text(encoding="utf-8")).fetchall()
+            assert rows or path.name == "strata_without_a_comparison_child.sql", path.name
+    finally:
+        connection.close()
+
+
+def test_readme_names_every_worked_question() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in (ROOT / "analysis").glob("*.sql"):
+        assert path.name in readme, f"README does not name {path.name}"
+
+
+def test_manifest_names_every_file_with_its_hash(synthetic: Paths) -> None:
+    """DP.8: a landing can be walked back to the bytes it came from."""
+    from sfpc.landing.gate import sha256_of
+
+    manifest = json.loads((synthetic.landing / "manifest.json").read_text(encoding="utf-8"))
+    files = {f["file"]: f["sha256"] for f in manifest["files"]}
+    assert files == {p.name: sha256_of(p) for p in synthetic.extracts.glob("*.parquet")}
+
+
+def test_trial_period_and_treatment_of_the_protocol(synthetic: Paths) -> None:
+    """FV.PROG.1 and FV.PROG.3: the protocol's own dates come out of the rows."""
+    with querying(synthetic) as connection:
+        period = connection.execute(
+            "select distinct trial_start_date::varchar, trial_end_date::varchar "
+            "from marts.dim_programme_local_authorities"
+        ).fetchall()
+        live = connection.execute(
+            "select go_live_date::varchar from marts.dim_programme_local_authorities "
+            "where is_treatment_la order by 1"
+        ).fetchall()
+    assert period == [("2021-01-01", "2023-05-31")]
+    assert [d[0] for d in live] == ["2021-07-01", "2021-11-01", "2022-03-01", "2022-07-01", "2022-11-01"]
+
+
+def test_registered_children_are_nowhere(synthetic: Paths, tmp_path: Path) -> None:
+    """DP.3: a child on the subject register is in no mart; everybody else stays."""
+    import shutil
+
+    with querying(synthetic) as connection:
+        child = connection.execute(
+            "select child_id from marts.fct_referral_spells order by referral_id limit 1"
+        ).fetchone()[0]
+        before = connection.execute(
+            "select count(distinct child_id) from marts.fct_referral_spells"
+        ).fetchone()
+    paths = Paths(ROOT, tmp_path / "data", tmp_path / "outputs")
+    shutil.copytree(synthetic.landing, paths.landing)
+    identities = duckdb.connect(str(synthetic.build_db), read_only=True)
+    codes = identities.execute(
+        "select la_code, la_child_id from intermediate.int_children__identities where child_id = ?", [child]
+    ).fetchall()
+    identities.close()
+    values = ", ".join(f"('{la}', '{code}', null, 'erased', 'subject_register.csv', 2)" for la, code in codes)
+    duckdb.execute(
+        f"copy (select * from (values {values}) "
+        "r (la_code, la_child_id, pupil_id, status, source_file, source_row)) "
+        f"to '{paths.landing / 'subject_register' / 'rows.parquet'}' (format parquet)"
+    )
+    run_dbt(
+        paths,
+        "build",
+        "--select",
+        "+fct_referral_spells",
+        "--exclude",
+        "resource_type:test",
+        "resource_type:unit_test",
+        target=tmp_path / "target",
+    )
+    connection = duckdb.connect(str(paths.build_db), read_only=True)
+    try:
+        for schema, table in (("marts", "fct_referral_spells"), ("intermediate", "int_children__identities")):
+            found = connection.execute(
+                f"select count(*) from {schema}.{table} where child_id = ?", [child]
+            ).fetchone()
+            assert found == (0,), table
+        after = connection.execute(
+            "select count(distinct child_id) from marts.fct_referral_spells"
+        ).fetchone()
+    finally:
+        connection.close()
+    assert after[0] == before[0] - 1
