@@ -1,4 +1,15 @@
--- How did the share of each treatment LA move from quarter to quarter before go-live, beside the mean of its candidates?
+-- How did the share of each treatment LA move from quarter to quarter before go-live, beside its candidates' mean?
+with candidates as (
+    select
+        programme_id,
+        outcome_id,
+        quarter_start_date,
+        avg(value) as mean_value
+    from {{ ref('fct_la_quarter_outcomes') }}
+    where is_matching_candidate
+    group by programme_id, outcome_id, quarter_start_date
+)
+
 select
     trends.outcome_id,
     areas.la_name,
@@ -9,16 +20,7 @@ select
 from {{ ref('fct_la_quarter_outcomes') }} as trends
 inner join {{ ref('dim_programme_local_authorities') }} as areas
     on trends.programme_id = areas.programme_id and trends.la_id = areas.la_id
-inner join (
-    select
-        programme_id,
-        outcome_id,
-        quarter_start_date,
-        avg(value) as mean_value
-    from {{ ref('fct_la_quarter_outcomes') }}
-    where is_matching_candidate
-    group by programme_id, outcome_id, quarter_start_date
-) as candidates
+inner join candidates
     on
         trends.programme_id = candidates.programme_id
         and trends.outcome_id = candidates.outcome_id

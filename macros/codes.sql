@@ -10,7 +10,7 @@
 
 {#- A pupil reference; UN1 to UN7 say why there is none and never link two children (trap 18). -#}
 {% macro tidy_pupil_code(column) -%}
-  case when {{ sfpc.tidy_code(column) }} not like 'UN_' then {{ sfpc.tidy_code(column) }} end
+  case when {{ tidy_code(column) }} not like 'UN_' then {{ tidy_code(column) }} end
 {%- endmacro %}
 
 {#- Yes and no in the spellings that returns use; anything else is unknown. -#}

@@ -52,7 +52,7 @@
 
 {#- Last day of the month of a day. -#}
 {% macro month_end(day) -%}
-  {{ sfpc.add_days(sfpc.add_months(sfpc.month_start(day), 1), -1) }}
+  {{ add_days(add_months(month_start(day), 1), -1) }}
 {%- endmacro %}
 
 {#- The return year of a day: the calendar year of the 31 March that ends its financial year (FV.PROG.4). -#}

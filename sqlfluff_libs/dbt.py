@@ -9,3 +9,8 @@ def type_string():
 def type_double():
     """64-bit float type."""
     return "double"
+
+
+def listagg(measure, delimiter, order_by=None):
+    """Aggregate texts into one."""
+    return f"listagg({measure}, {delimiter})"

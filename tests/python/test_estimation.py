@@ -44,9 +44,7 @@ TERMS = Terms(
 
 def rows_as_cells(rows: pd.DataFrame, outcome: str = "y", weight: str = "w") -> pd.DataFrame:
     """Each child is its own cell: the fit on rows that compression must reproduce."""
-    return rows.assign(
-        **{CELL_COUNT: 1, CELL_WEIGHT: rows[weight], CELL_OUTCOME: rows[weight] * rows[outcome]}
-    )
+    return rows.assign(**{CELL_COUNT: 1, CELL_WEIGHT: rows[weight], CELL_OUTCOME: rows[weight] * rows[outcome]})
 
 
 def simulated_children(seed: int = 1, size: int = 6000, las: int = 10) -> pd.DataFrame:
@@ -406,9 +404,7 @@ def test_separation_by_a_combination_is_left_out_and_reported() -> None:
     assert len(whole.cells) == len(rows) + len(loud)
     assert whole.notes == ("children whom covariates together predict perfectly left out (separation)",)
     without = fit_logit(build_design(rows_as_cells(pd.concat([rows, loud])), TERMS))
-    assert whole.fit.log_odds_effect(0.05).estimate == pytest.approx(
-        without.log_odds_effect(0.05).estimate, abs=1e-9
-    )
+    assert whole.fit.log_odds_effect(0.05).estimate == pytest.approx(without.log_odds_effect(0.05).estimate, abs=1e-9)
 
 
 def test_complete_separation_gives_no_estimate() -> None:

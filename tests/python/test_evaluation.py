@@ -386,9 +386,7 @@ def test_model_rule_reads_its_limits_from_the_settings(
     assert primary("logit_lower_rate_pct", rate)["model"] == "linear"
 
 
-def test_protocol_and_ikp_weights_and_no_matching_side_by_side(
-    marts: Marts, evaluated: EvaluationResults
-) -> None:
+def test_protocol_and_ikp_weights_and_no_matching_side_by_side(marts: Marts, evaluated: EvaluationResults) -> None:
     """FV.CEM.10, FV.SENS.6, FV.SAMPLE.5: three weightings, each a row on its own sample."""
     effects = evaluated.effects
     protocol, ikp, none = (one(effects, name) for name in ("p_linear", "p_ikp", "p_none"))
@@ -427,9 +425,7 @@ def test_sets_trends_and_shares_fit_together(evaluated: EvaluationResults) -> No
     whole = shares[(shares["period"] == "all") & (shares["treatment_la_id"] == "all")]
     for column in ("children_count", "matched_children_count"):
         sums = parts.groupby(["outcome_id", "arm"])[column].sum()
-        pd.testing.assert_series_equal(
-            sums, whole.groupby(["outcome_id", "arm"])[column].sum(), check_names=False
-        )
+        pd.testing.assert_series_equal(sums, whole.groupby(["outcome_id", "arm"])[column].sum(), check_names=False)
     assert shares["matched_share"].between(0, 1).all()
     imbalance = evaluated.cem_imbalance
     assert (imbalance[["l1_before", "l1_after"]] > 0).all(axis=None)
@@ -481,9 +477,7 @@ def test_no_children_after_go_live_gives_nan_with_a_note(
     )
 
 
-def test_nothing_matched_gives_nan_with_a_note(
-    small: Marts, evaluate: Callable[..., EvaluationResults]
-) -> None:
+def test_nothing_matched_gives_nan_with_a_note(small: Marts, evaluate: Callable[..., EvaluationResults]) -> None:
     """FV.MATCH.4: no comparator for anyone -> every effect NaN, every LA listed."""
     result = evaluate(edited(small, "matching_calliper_noise_ratio", "0"))
     assert result.effects["estimate"].isna().all() and len(result.effects)
@@ -524,9 +518,7 @@ def test_run_record_says_what_was_used(evaluated: EvaluationResults) -> None:
     assert set(record["seconds"]) >= {"Matching children", "Estimating effects"}
 
 
-def test_equal_inputs_give_equal_results_and_other_inputs_another_run_id(
-    small: Marts, tmp_path: Path
-) -> None:
+def test_equal_inputs_give_equal_results_and_other_inputs_another_run_id(small: Marts, tmp_path: Path) -> None:
     """The run id depends on content, code and settings, not on the file or the clock."""
     first = run(small.write(tmp_path / "a.duckdb"), tmp_path / "a")
     content = (tmp_path / "a.duckdb").read_bytes()
@@ -540,9 +532,7 @@ def test_equal_inputs_give_equal_results_and_other_inputs_another_run_id(
     assert other.run_id != first.run_id
     with open_marts(tmp_path / "a.duckdb") as connection:
         before = fingerprints(connection)
-    shuffled = small.with_table(
-        "fct_child_outcomes", small.tables["fct_child_outcomes"].sample(frac=1, random_state=1)
-    )
+    shuffled = small.with_table("fct_child_outcomes", small.tables["fct_child_outcomes"].sample(frac=1, random_state=1))
     with open_marts(shuffled.write(tmp_path / "d.duckdb")) as connection:
         assert fingerprints(connection) == before
     children = small.tables["fct_child_outcomes"].copy()

@@ -160,9 +160,7 @@ def test_the_same_bytes_twice_count_once_but_not_for_another_year(tmp_path: Path
     assert account.loc[later.name, "landed"] == 1
 
 
-def test_a_plan_that_ends_before_it_starts_is_set_aside_and_its_referral_kept(
-    tmp_path: Path, file: Path
-) -> None:
+def test_a_plan_that_ends_before_it_starts_is_set_aside_and_its_referral_kept(tmp_path: Path, file: Path) -> None:
     row = {**CIN, "cpp_start_date": "2020-07-01", "cpp_end_date": "2020-06-01", "cpp_initial_category": "NEG"}
     with Gate(tmp_path / "landing", "national", base=file.parent) as gate:
         gate.add_rows("cin_records", file, frame(row), "iso")
@@ -244,9 +242,7 @@ def test_a_file_of_another_kind_is_listed_as_ignored(tmp_path: Path) -> None:
     with Gate(tmp_path / "landing", "national", base=folder) as gate:
         land_national(folder, gate)
     manifest = json.loads((tmp_path / "landing" / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["ignored"] == [
-        {"file": "notes.txt", "reason": "not one of the extracts this project reads"}
-    ]
+    assert manifest["ignored"] == [{"file": "notes.txt", "reason": "not one of the extracts this project reads"}]
 
 
 def test_every_landing_column_has_a_purpose_and_accepted_names() -> None:

@@ -221,9 +221,7 @@ def test_birth_is_year_and_month(
 @pytest.mark.parametrize("element", ["GenderCurrent", "Sex"])
 @pytest.mark.parametrize("value", ["1", "0", "M", "U"])
 def test_gender_as_sent(tmp_path: Path, element: str, value: str) -> None:
-    identifiers = (
-        f"<ChildIdentifiers><LAchildID>C1</LAchildID><{element}>{value}</{element}></ChildIdentifiers>"
-    )
+    identifiers = f"<ChildIdentifiers><LAchildID>C1</LAchildID><{element}>{value}</{element}></ChildIdentifiers>"
     assert one_row(tmp_path, identifiers + REFERRAL)["gender"] == value
 
 
@@ -332,9 +330,7 @@ def test_undeclared_entity_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-16", "iso-8859-1", "windows-1252"])
 def test_declared_encodings(tmp_path: Path, encoding: str) -> None:
-    text = f'<?xml version="1.0" encoding="{encoding}"?>' + message(
-        IDENTIFIERS.replace("C1", "é1") + REFERRAL
-    )
+    text = f'<?xml version="1.0" encoding="{encoding}"?>' + message(IDENTIFIERS.replace("C1", "é1") + REFERRAL)
     assert read_cin(cin_file(tmp_path, text, encoding=encoding))["la_child_id"].tolist() == ["é1"]
 
 

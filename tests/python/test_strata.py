@@ -188,13 +188,10 @@ def test_weights_effect_and_imbalance_equal_the_reference(
         assert result.loc[control, "weight_ikp"].sum() == pytest.approx(reference.matched[0])
         for weight in ("weight_protocol", "weight_ikp"):
             means = [
-                np.average(result.loc[arm, "outcome"], weights=result.loc[arm, weight])
-                for arm in (~control, control)
+                np.average(result.loc[arm, "outcome"], weights=result.loc[arm, weight]) for arm in (~control, control)
             ]
             if reference.effect is not None:
-                assert means[0] - means[1] == pytest.approx(
-                    reference.effect, abs=max(reference.tolerance, 1e-10)
-                )
+                assert means[0] - means[1] == pytest.approx(reference.effect, abs=max(reference.tolerance, 1e-10))
         for label, bins in reference.bins.items():
             columns = [f"bin_{i}" for i in range(bins.shape[1])]
             frame = bins.astype(str).set_axis(columns, axis=1).reset_index(names="unit")
@@ -347,9 +344,7 @@ def test_comparators_are_pooled_and_a_shared_child_has_a_weight_per_set(
     assert by_la.loc["C2"].tolist() == [3.0, 3.0]
     assert by_la.loc["T1"].tolist() == [1.0, 1.0]
     controls = weights["la_id"].str.startswith("C")
-    np.testing.assert_allclose(
-        weights.loc[controls, "weight_ikp"], weights.loc[controls, "weight_protocol"] * 5 / 8
-    )
+    np.testing.assert_allclose(weights.loc[controls, "weight_ikp"], weights.loc[controls, "weight_protocol"] * 5 / 8)
     rows = connection.execute("select count(*) from cem_weights where is_matched").fetchone()
     assert rows == (13,)
 
@@ -462,9 +457,7 @@ def test_weights_do_not_depend_on_row_order_and_balance_the_strata(
         connection = child_marts(order)
         opened.append(connection)
         strata.match_children(connection, sets, 0.1)
-        tables.append(
-            connection.execute("select * from cem_child_weights order by outcome_id, child_id").df()
-        )
+        tables.append(connection.execute("select * from cem_child_weights order by outcome_id, child_id").df())
     pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=False, rtol=1e-12)
     worst = (
         opened[0]

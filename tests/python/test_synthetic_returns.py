@@ -420,9 +420,7 @@ def test_same_tables_same_bytes(tmp_path: Path) -> None:
 def test_rows_told_twice_are_one_referral(tmp_path: Path) -> None:
     plan = {"cin_plan_start_date": "2021-07-01"}
     rows = [cin("1", "2021-06-01"), cin("1", "2021-06-01", **plan), cin("1", "2021-06-01", **plan)]
-    written = write_returns(
-        write_tables(tmp_path / "landing", cin_records=rows), tmp_path / "out", progress=quiet
-    )
+    written = write_returns(write_tables(tmp_path / "landing", cin_records=rows), tmp_path / "out", progress=quiet)
     assert (written.children, written.referrals, written.cin_plans) == (1, 1, 1)
 
 

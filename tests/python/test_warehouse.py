@@ -105,8 +105,7 @@ def test_trial_period_and_treatment_of_the_protocol(synthetic: Paths) -> None:
             "from marts.dim_programme_local_authorities"
         ).fetchall()
         live = connection.execute(
-            "select go_live_date::varchar from marts.dim_programme_local_authorities "
-            "where is_treatment_la order by 1"
+            "select go_live_date::varchar from marts.dim_programme_local_authorities where is_treatment_la order by 1"
         ).fetchall()
     assert period == [("2021-01-01", "2023-05-31")]
     assert [d[0] for d in live] == ["2021-07-01", "2021-11-01", "2022-03-01", "2022-07-01", "2022-11-01"]
@@ -120,9 +119,7 @@ def test_registered_children_are_nowhere(synthetic: Paths, tmp_path: Path) -> No
         child = connection.execute(
             "select child_id from marts.fct_referral_spells order by referral_id limit 1"
         ).fetchone()[0]
-        before = connection.execute(
-            "select count(distinct child_id) from marts.fct_referral_spells"
-        ).fetchone()
+        before = connection.execute("select count(distinct child_id) from marts.fct_referral_spells").fetchone()
     paths = Paths(ROOT, tmp_path / "data", tmp_path / "outputs")
     shutil.copytree(synthetic.landing, paths.landing)
     identities = duckdb.connect(str(synthetic.build_db), read_only=True)
@@ -149,13 +146,9 @@ def test_registered_children_are_nowhere(synthetic: Paths, tmp_path: Path) -> No
     connection = duckdb.connect(str(paths.build_db), read_only=True)
     try:
         for schema, table in (("marts", "fct_referral_spells"), ("intermediate", "int_children__identities")):
-            found = connection.execute(
-                f"select count(*) from {schema}.{table} where child_id = ?", [child]
-            ).fetchone()
+            found = connection.execute(f"select count(*) from {schema}.{table} where child_id = ?", [child]).fetchone()
             assert found == (0,), table
-        after = connection.execute(
-            "select count(distinct child_id) from marts.fct_referral_spells"
-        ).fetchone()
+        after = connection.execute("select count(distinct child_id) from marts.fct_referral_spells").fetchone()
     finally:
         connection.close()
     assert after[0] == before[0] - 1

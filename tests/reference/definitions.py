@@ -254,9 +254,7 @@ def return_years(cla_episodes: Iterable[Row], areas: Areas) -> dict[str, set[int
     return years
 
 
-def care_periods(
-    cla_episodes: Iterable[Row], children: Children, seeds: dict, years: dict[str, set[int]]
-) -> list[Row]:
+def care_periods(cla_episodes: Iterable[Row], children: Children, seeds: dict, years: dict[str, set[int]]) -> list[Row]:
     """Episodes of care chained into periods of care, per area and child (B.3).
 
     Short breaks (V3, V4) are no care in the sense of the outcome and leave before anything else is done;
@@ -355,9 +353,7 @@ class Programme:
         treatment = [
             r
             for r in seeds["programme_local_authorities"]
-            if r["programme_id"] == self.programme_id
-            and tidy(r["role"]) == "TREATMENT"
-            and as_date(r["go_live_date"])
+            if r["programme_id"] == self.programme_id and tidy(r["role"]) == "TREATMENT" and as_date(r["go_live_date"])
         ]
         self.go_live = {areas.la_id(r["la_code"]): as_date(r["go_live_date"]) for r in treatment}
         self.trial_start, self.trial_end = self._trial_period(row, treatment)
@@ -414,9 +410,7 @@ def birth_of(record: ChildRecord) -> tuple[int, int] | None:
     return min((b for year, b in found if year == max(found)[0]), default=None)
 
 
-def is_unborn_at(
-    day: date, la_id: str, birth: tuple[int, int] | None, record: ChildRecord, areas: Areas
-) -> bool:
+def is_unborn_at(day: date, la_id: str, birth: tuple[int, int] | None, record: ChildRecord, areas: Areas) -> bool:
     """Born, or expected, in a later month than the referral, or unborn by the LA's own return (A.5)."""
     if birth is not None and birth > (day.year, day.month):
         return True
@@ -518,9 +512,7 @@ def previous_cpp_count(record: ChildRecord, index: Row, areas: Areas) -> int:
         reports
         for (start, la_id), reports in plans.items()
         if start < referral_date
-        and not (
-            la_id == index["la_id"] and any(as_date(r["referral_date"]) == referral_date for r in reports)
-        )
+        and not (la_id == index["la_id"] and any(as_date(r["referral_date"]) == referral_date for r in reports))
     ]
     next_start = min((start for start, _ in plans if start >= referral_date), default=None)
     stated = []
@@ -562,15 +554,10 @@ def _rank_on_the_day(referral: Row) -> tuple[bool, int]:
 
 def is_looked_after_at(day: date, periods: list[Row]) -> bool:
     """In a period of care, in any LA, that began before the day and lasts beyond it (FV.OUT.P)."""
-    return any(
-        p["care_start_date"] < day and (p["care_end_date"] is None or p["care_end_date"] > day)
-        for p in periods
-    )
+    return any(p["care_start_date"] < day and (p["care_end_date"] is None or p["care_end_date"] > day) for p in periods)
 
 
-def outcome_row(
-    index: Row, child_id: ChildId, record: ChildRecord, programme: Programme, context: Context
-) -> Row:
+def outcome_row(index: Row, child_id: ChildId, record: ChildRecord, programme: Programme, context: Context) -> Row:
     """Sample, treatment, covariates and outcome of a child at its index referral."""
     day, la_id = index["referral_date"], index["la_id"]
     birth = birth_of(record)
@@ -580,9 +567,7 @@ def outcome_row(
         age_months = 0
     elif birth is not None:
         age_months = (day.year - birth[0]) * 12 + day.month - birth[1]
-    is_in_age_range = (
-        age_months is not None and programme.minimum_age <= age_months // 12 <= programme.maximum_age
-    )
+    is_in_age_range = age_months is not None and programme.minimum_age <= age_months // 12 <= programme.maximum_age
     is_looked_after = is_looked_after_at(day, record.periods)
     code, group = ethnicity_of(record, context.ethnic_groups)
 
@@ -591,9 +576,7 @@ def outcome_row(
         eighteenth_birthday = date(birth[0] + 18, birth[1], 1)
         window_end = min(window_end, eighteenth_birthday - timedelta(days=1))
     is_fully_observed = is_covered(la_id, day, window_end, context.years)
-    first_care = min(
-        (p["care_start_date"] for p in record.periods if p["care_start_date"] >= day), default=None
-    )
+    first_care = min((p["care_start_date"] for p in record.periods if p["care_start_date"] >= day), default=None)
     becomes_looked_after = first_care is not None and first_care <= window_end
     return {
         "programme_id": programme.programme_id,
@@ -687,9 +670,7 @@ def evaluate(
             if not candidates:
                 continue
             rows = [outcome_row(c, child_id, record, programme, context) for c in candidates]
-            rows.sort(
-                key=lambda r: hashlib.md5(f"{r['la_id']}|{child_label(r['child_id'])}".encode()).hexdigest()
-            )
+            rows.sort(key=lambda r: hashlib.md5(f"{r['la_id']}|{child_label(r['child_id'])}".encode()).hexdigest())
             outcomes.append({**rows[0], "tie_candidates": rows if len(rows) > 1 else []})
     found = {"referral_spells": spells, "care_periods": periods, "child_outcomes": outcomes}
     if only is None:

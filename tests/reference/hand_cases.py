@@ -156,9 +156,7 @@ def all_tables(cases: list[Case] | None = None) -> dict[str, list[Row]]:
     In every LA of the cases one child is looked after all the time, so every LA returned in every year.
     """
     chosen = CASES if cases is None else cases
-    codes = {
-        row["la_code"] for one in chosen for rows in one.rows.values() for row in rows if "la_code" in row
-    }
+    codes = {row["la_code"] for one in chosen for rows in one.rows.values() for row in rows if "la_code" in row}
     tables: dict[str, list[Row]] = {
         "cin_records": [cin("BACKGROUND", "2018-05-01", return_year=2025)],
         "cla_children": [

@@ -128,7 +128,5 @@ def read_part(
             for row in read_rows(landing_dir, name)
             if (areas.la_id(row["la_code"]), tidy(row["la_child_id"])) in la_ids
         ]
-    tables["npd_pupils"] = [
-        row for row in read_rows(landing_dir, "npd_pupils") if tidy(row["pupil_id"]) in pupil_ids
-    ]
+    tables["npd_pupils"] = [row for row in read_rows(landing_dir, "npd_pupils") if tidy(row["pupil_id"]) in pupil_ids]
     return Part(tables, chosen, years)

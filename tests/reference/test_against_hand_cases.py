@@ -113,6 +113,4 @@ def test_a_part_of_a_landing_directory_is_as_in_the_whole(landing_dir: Path) -> 
     for part in (named, read_part(landing_dir, SEEDS, every=3)):
         assert part.children
         found = evaluate(part.tables, SEEDS, years=part.years, only=part.children)
-        assert found == {
-            name: [r for r in rows if r["child_id"] in part.children] for name, rows in TOGETHER.items()
-        }
+        assert found == {name: [r for r in rows if r["child_id"] in part.children] for name, rows in TOGETHER.items()}

@@ -43,7 +43,12 @@ keyed as (
         birth_month_number,
         case
             when area_code_count > 1
-                then la_id || '|' || la_child_id || '|' || coalesce(cast(birth_month_number as {{ dbt.type_string() }}), '')
+                then
+                    la_id
+                    || '|'
+                    || la_child_id
+                    || '|'
+                    || coalesce(cast(birth_month_number as {{ dbt.type_string() }}), '')
             else la_id || '|' || la_child_id
         end as la_child_key
     from births

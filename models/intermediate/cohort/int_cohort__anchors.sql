@@ -33,8 +33,10 @@ in_care as (
 )
 
 select
-    md5(anchors.cohort || '|' || anchors.programme_id || '|' || anchors.child_id || '|' || anchors.la_id || '|'
-    || cast(anchors.anchor_date as {{ dbt.type_string() }})) as anchor_id,
+    md5(
+        anchors.cohort || '|' || anchors.programme_id || '|' || anchors.child_id || '|' || anchors.la_id || '|'
+        || cast(anchors.anchor_date as {{ dbt.type_string() }})
+    ) as anchor_id,
     anchors.*,
     in_care.child_id is not null as is_looked_after_at_anchor
 from anchors

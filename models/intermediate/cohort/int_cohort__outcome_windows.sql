@@ -32,7 +32,7 @@ select
     windows.window_start_date,
     windows.window_end_date,
     windows.is_looked_after_at_anchor,
-    not (windows.is_already_looked_after_excluded and windows.is_looked_after_at_anchor) as is_in_sample,
+    not(windows.is_already_looked_after_excluded and windows.is_looked_after_at_anchor) as is_in_sample,
     coverage.la_id is not null as is_fully_observed
 from windows
 left join {{ ref('int_programmes__coverage') }} as coverage

@@ -28,15 +28,17 @@ with in_trial as (
 -- which LA is treated.
 select
     *,
-    case when is_of_age and is_on_basis then
-        row_number() over (
-            partition by programme_id, child_id, is_of_age, is_on_basis
-            order by
-                referral_date,
-                case when is_nfa then 1 else 0 end,
-                case when closure_date is null and not is_nfa then 0 else 1 end,
-                closure_date desc nulls last,
-                md5(la_id || '|' || child_id)
-        )
+    case
+        when is_of_age and is_on_basis
+            then
+                row_number() over (
+                    partition by programme_id, child_id, is_of_age, is_on_basis
+                    order by
+                        referral_date,
+                        case when is_nfa then 1 else 0 end,
+                        case when closure_date is null and not is_nfa then 0 else 1 end,
+                        coalesce(closure_date, cast('1900-01-01' as date)) desc,
+                        md5(la_id || '|' || child_id)
+                )
     end as entry_number
 from in_trial

@@ -11,7 +11,9 @@ with united as (
         event_value,
         first_event_date
     from {{ ref(model) }}
-    {{ 'union all' if not loop.last }}
+    {% if not loop.last %}
+    union all
+    {% endif %}
     {%- endfor %}
 )
 

@@ -44,11 +44,15 @@ select
         when roles.role is not null then 'uses the programme: ' || roles.role
         else exclusions.reason
     end as exclusion_reason,
-    case when roles.role = 'treatment' then
-        {{ add_months('roles.go_live_date', '-programmes.matching_start_months') }}
+    case
+        when roles.role = 'treatment'
+            then
+                {{ add_months('roles.go_live_date', '-programmes.matching_start_months') }}
     end as matching_start_date,
-    case when roles.role = 'treatment' then
-        {{ add_months('roles.go_live_date', '-programmes.matching_end_months') }}
+    case
+        when roles.role = 'treatment'
+            then
+                {{ add_months('roles.go_live_date', '-programmes.matching_end_months') }}
     end as matching_end_date
 from programmes
 cross join areas

@@ -16,9 +16,9 @@ with reports as (
                 episodes.return_year desc,
                 episodes.episode_end_date desc nulls last,
                 coalesce(episodes.reason_episode_ceased_code, ''),
-                episodes.la_code,
-                episodes.la_child_id,
-                episodes.source_row
+                episodes.la_code asc,
+                episodes.la_child_id asc,
+                episodes.source_row asc
         ) as report_number
     from {{ ref('stg_cla__episodes') }} as episodes
     inner join {{ ref('int_children__identities') }} as identities

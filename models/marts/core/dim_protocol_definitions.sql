@@ -2,18 +2,18 @@
 {% set homes = {} %}
 {% set tests = {} %}
 {% if execute %}
-  {% for node in graph.nodes.values() if node.resource_type == 'model' %}
-    {% for clause in node.config.get('meta', {}).get('protocol_ref', []) %}
-      {% do homes.setdefault(clause, []).append(node.name) %}
-    {% endfor %}
-  {% endfor %}
-  {% for test in graph.nodes.values() if test.resource_type == 'test' %}
-    {% for parent in test.depends_on.nodes if parent.startswith('model.') %}
-      {% for clause in graph.nodes[parent].config.get('meta', {}).get('protocol_ref', []) %}
-        {% do tests.update({clause: tests.get(clause, 0) + 1}) %}
-      {% endfor %}
-    {% endfor %}
-  {% endfor %}
+{% for node in graph.nodes.values() if node.resource_type == 'model' %}
+{% for clause in node.config.get('meta', {}).get('protocol_ref', []) %}
+{% do homes.setdefault(clause, []).append(node.name) %}
+{% endfor %}
+{% endfor %}
+{% for test in graph.nodes.values() if test.resource_type == 'test' %}
+{% for parent in test.depends_on.nodes if parent.startswith('model.') %}
+{% for clause in graph.nodes[parent].config.get('meta', {}).get('protocol_ref', []) %}
+{% do tests.update({clause: tests.get(clause, 0) + 1}) %}
+{% endfor %}
+{% endfor %}
+{% endfor %}
 {% endif %}
 
 with homes as (

@@ -6,8 +6,8 @@ with present as (
 select
     areas.programme_id,
     areas.la_id,
-    coalesce(names.la_name, areas.la_id) as la_name,
-    names.region_name,
+    coalesce(named.la_name, areas.la_id) as la_name,
+    named.region_name,
     areas.role,
     areas.go_live_date,
     areas.is_treatment_la,
@@ -20,4 +20,4 @@ select
 from {{ ref('int_programmes__local_authorities') }} as areas
 inner join present on areas.la_id = present.la_id
 inner join {{ ref('int_programmes__trial_periods') }} as periods on areas.programme_id = periods.programme_id
-left join {{ ref('dim_local_authorities') }} as names on areas.la_id = names.la_id
+left join {{ ref('dim_local_authorities') }} as named on areas.la_id = named.la_id

@@ -84,9 +84,7 @@ def _synthesise(paths: Paths, options: argparse.Namespace) -> None:
             paths.root / "seeds",
             getattr(options, "format", "parquet"),
         )
-    say(
-        f"  {sum(done.rows.values()):,} rows at {done.rows_per_second:,.0f} rows a second in {paths.extracts}"
-    )
+    say(f"  {sum(done.rows.values()):,} rows at {done.rows_per_second:,.0f} rows a second in {paths.extracts}")
 
 
 def _land(paths: Paths, options: argparse.Namespace) -> None:

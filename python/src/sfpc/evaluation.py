@@ -285,9 +285,9 @@ def _matched_trends(trends: pd.DataFrame, roles: pd.DataFrame, ranking: pd.DataF
     comparators = members[~members["is_treatment_arm"].astype(bool)].merge(
         trends, on=["programme_id", "outcome_id", "la_id"]
     )
-    comparators = comparators.merge(
-        own[[*keys, "quarter_start_date"]], on=[*keys, "quarter_start_date"]
-    ).assign(arm="comparison")
+    comparators = comparators.merge(own[[*keys, "quarter_start_date"]], on=[*keys, "quarter_start_date"]).assign(
+        arm="comparison"
+    )
     columns = [name for name in RESULT_TABLES["matched_trends"] if name != "run_id"]
     frame = pd.concat([own[columns], comparators[columns]], ignore_index=True)
     return frame.sort_values(
@@ -304,9 +304,7 @@ def _sets(ranking: pd.DataFrame, roles: pd.DataFrame) -> pd.DataFrame:
     sets = _members(ranking).merge(go_live, on=["programme_id", "treatment_la_id"], how="left")
     undated = sorted(sets.loc[sets["go_live_date"].isna(), "treatment_la_id"].unique())
     if undated:
-        raise SfpcError(
-            f"dim_programme_local_authorities: no go_live_date for the treatment LA {', '.join(undated)}"
-        )
+        raise SfpcError(f"dim_programme_local_authorities: no go_live_date for the treatment LA {', '.join(undated)}")
     return sets
 
 
@@ -329,9 +327,7 @@ def _effects(
     rows: list[dict[str, Any]] = []
     declared = _specifications(connection)
     for programme_id in programmes:
-        treatment_count = int(
-            ((roles["programme_id"] == programme_id) & (roles["role"] == "treatment")).sum()
-        )
+        treatment_count = int(((roles["programme_id"] == programme_id) & (roles["role"] == "treatment")).sum())
         for outcome in outcomes:
             specifications = [s for s in declared if s.outcome_id == outcome.outcome_id]
             if not specifications:
@@ -340,16 +336,11 @@ def _effects(
             baseline = _baseline_mean(connection, programme_id, outcome)
             specifications, rule = _apply_model_rule(specifications, outcome, baseline, settings)
             excluded_count = int(
-                (
-                    (excluded["programme_id"] == programme_id)
-                    & (excluded["outcome_id"] == outcome.outcome_id)
-                ).sum()
+                ((excluded["programme_id"] == programme_id) & (excluded["outcome_id"] == outcome.outcome_id)).sum()
             )
             notes = [rule] if rule else []
             if excluded_count:
-                notes.append(
-                    f"{excluded_count} of {treatment_count} treatment LAs excluded: no comparator accepted"
-                )
+                notes.append(f"{excluded_count} of {treatment_count} treatment LAs excluded: no comparator accepted")
             cells: dict[str, pd.DataFrame] = {}
             for specification in specifications:
                 if specification.weights not in cells:
@@ -574,9 +565,7 @@ def _code_fingerprint() -> str:
     return digest.hexdigest()
 
 
-def _run_id(
-    marts: Mapping[str, str], code: str, settings: EvaluationSettings, programme_id: str | None
-) -> str:
+def _run_id(marts: Mapping[str, str], code: str, settings: EvaluationSettings, programme_id: str | None) -> str:
     content = json.dumps(
         {"marts": marts, "code": code, "settings": asdict(settings), "programme": programme_id},
         sort_keys=True,

@@ -135,9 +135,7 @@ def read_settings(connection: duckdb.DuckDBPyConnection) -> EvaluationSettings:
         try:
             return float(values[setting])
         except ValueError as error:
-            raise SfpcError(
-                f"dim_evaluation_settings: '{setting}' is '{values[setting]}', not a number"
-            ) from error
+            raise SfpcError(f"dim_evaluation_settings: '{setting}' is '{values[setting]}', not a number") from error
 
     def whole(setting: str) -> int:
         value = number(setting)

@@ -112,7 +112,7 @@ def run_seed(
         _run_models(compiled, database, folder)
         with _quiet():
             results = run(database, paths.results)
-        truth = _truth(paths, database, results.matched_pairs, results.cem_shares)
+        truth = primary_truth(paths, database, results.matched_pairs, results.cem_shares)
         points = results.effects[results.effects["scale"] == "percentage points"]
         kept = points[["model", *REPORTED]].rename(columns=REPORTED).assign(seed=seed, truth_pp=truth)
         rows: list[dict[str, float]] = kept.to_dict("records")  # type: ignore[assignment]
@@ -141,9 +141,7 @@ def summarise(runs: pd.DataFrame) -> dict[str, dict[str, float]]:
     return out
 
 
-def run_recovery(
-    paths: Paths, seeds: int = 50, workers: int = 2, volume: float | None = None
-) -> pd.DataFrame:
+def run_recovery(paths: Paths, seeds: int = 50, workers: int = 2, volume: float | None = None) -> pd.DataFrame:
     """Run the study, write outputs/results/recovery.csv and recovery.json, and print the summary.
 
     Raises SfpcError when a seed fails; the seeds done by then are not written.
@@ -236,7 +234,11 @@ def _settings(compiled: Compiled, folder: Path) -> EvaluationSettings:
         connection.close()
 
 
-def _truth(paths: Paths, database: Path, pairs: pd.DataFrame, shares: pd.DataFrame) -> float:
+def primary_truth(paths: Paths, database: Path, pairs: pd.DataFrame, shares: pd.DataFrame) -> float:
+    """Realised effect of the primary outcome on the analysed treated children, in percentage points.
+
+    pairs, shares: matched_pairs and cem_shares of the evaluation. NaN where nothing was planted.
+    """
     with open_marts(database) as connection:
         outcomes = read_mart(connection, "dim_outcomes")
         primary = outcomes[outcomes["is_primary"]].iloc[0]["outcome_id"]

@@ -71,9 +71,7 @@ def synthetic_returns(paths: Paths, folder: Path) -> Path:
 
     work = Paths(paths.root, folder / "national", folder)
     with step("synthetic children for returns"):
-        synthesise(
-            "reduced", 1, work.extracts, work.truth, paths.root / "seeds", volume=SYNTHETIC_VOLUME, quiet=True
-        )
+        synthesise("reduced", 1, work.extracts, work.truth, paths.root / "seeds", volume=SYNTHETIC_VOLUME, quiet=True)
         with Gate(work.landing, "national", base=work.extracts) as gate:
             land_national(work.extracts, gate)
         con = duckdb.connect()
@@ -101,19 +99,14 @@ def account_text(run: ReturnsRun, list_rows: bool = False) -> str:
         if table in run.distinct:
             noun, count = run.distinct[str(table)]
             usable = int(sums["raw"] - sums["quarantined"])
-            lines.append(
-                f"    {usable:,} usable rows tell of {count:,} different {noun} (open ones are repeated)"
-            )
+            lines.append(f"    {usable:,} usable rows tell of {count:,} different {noun} (open ones are repeated)")
     if len(run.quarantine):
         lines.append("  Set aside, by reason")
-        tally = Counter(
-            f"{row.landing_table}.{row.column_name}: {row.reason}" for row in run.quarantine.itertuples()
-        )
+        tally = Counter(f"{row.landing_table}.{row.column_name}: {row.reason}" for row in run.quarantine.itertuples())
         lines += [f"    {count:,} x {reason}" for reason, count in sorted(tally.items())]
     if list_rows:
         lines += [
-            f"    {r.file}, row {r.source_row}, column {r.column_name}: {r.reason}"
-            for r in run.quarantine.itertuples()
+            f"    {r.file}, row {r.source_row}, column {r.column_name}: {r.reason}" for r in run.quarantine.itertuples()
         ]
     lines.append("In the warehouse")
     lines += [f"  {name}: {count:,} rows" for name, count in run.marts.items()]

@@ -72,7 +72,7 @@ def weigh_strata(connection: duckdb.DuckDBPyConnection, units: str, into: str) -
     into: name of the temporary table: the columns of `units`, is_matched and the two weights, which
         are per unit.
 
-    Source: Iacus, King and Porro (2011) JASA 106:345, (2012) Political Analysis 20:1; methods A2.
+    Source: Iacus, King and Porro (2011) JASA 106:345, (2012) Political Analysis 20:1; docs/methods/coarsened_exact_matching.md.
     """
     connection.execute(
         f"""
@@ -206,8 +206,7 @@ def standardised_differences(
         for name in bins
     )
     shares = ", ".join(
-        f"{column} / nullif(sum({column}) over (partition by {keys}, covariate), 0) as {column}"
-        for column in share
+        f"{column} / nullif(sum({column}) over (partition by {keys}, covariate), 0) as {column}" for column in share
     )
     return connection.execute(
         f"""
@@ -293,8 +292,7 @@ def match_children(
     }
     for basis, stratum in strata.items():
         connection.execute(
-            f"create or replace temp view cem_units_{basis} as"
-            f" select *, {stratum} as stratum_id from cem_groups"
+            f"create or replace temp view cem_units_{basis} as select *, {stratum} as stratum_id from cem_groups"
         )
         weigh_strata(connection, f"cem_units_{basis}", f"cem_weights_{basis}")
     connection.execute(
@@ -350,9 +348,7 @@ def match_children(
         """
     )
     _count_cells(connection)
-    return ChildMatching(
-        shares=_shares(connection), imbalance=_imbalance(connection), balance=_balance(connection)
-    )
+    return ChildMatching(shares=_shares(connection), imbalance=_imbalance(connection), balance=_balance(connection))
 
 
 def _shares(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
@@ -432,6 +428,4 @@ def _imbalance(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
 
 
 def _balance(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    return standardised_differences(
-        connection, "cem_cells", list(DECLARED_BINS), ["programme_id", "outcome_id"]
-    )
+    return standardised_differences(connection, "cem_cells", list(DECLARED_BINS), ["programme_id", "outcome_id"])

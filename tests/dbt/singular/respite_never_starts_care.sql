@@ -1,6 +1,5 @@
 -- FV.OUT.P, B.4: no period of care starts on a day on which only a short break starts.
-select
-    periods.care_period_id
+select periods.care_period_id
 from {{ ref('int_spells__care_periods') }} as periods
 left join {{ ref('int_spells__care_episodes') }} as episodes
     on

@@ -81,7 +81,7 @@ def small_sample_factor(rows: int, parameters: int, clusters: int) -> float:
 
     N is children, G is LAs. K counts the estimated coefficients, intercept and financial years
     included, but not the LA effects, since they are nested in the clusters (fixest's default,
-    `ssc(fixef.K = "nested")`; methods A4 and B15). The other conventions differ only in K.
+    `ssc(fixef.K = "nested")`; docs/methods/regression.md). The other conventions differ only in K.
     """
     if clusters < 2 or rows <= parameters:
         return float("nan")
@@ -106,7 +106,7 @@ def cluster_covariance(
     cluster: (cells,), codes 0 to G - 1.
     rows, parameters: N and K of `small_sample_factor`.
 
-    Source: Cameron and Miller (2015) J. Human Resources 50:317, equations 11 and 12; methods A4.
+    Source: Cameron and Miller (2015) J. Human Resources 50:317, equations 11 and 12; docs/methods/regression.md.
     """
     codes, position = np.unique(cluster, return_inverse=True)
     sums = np.zeros((len(codes), scores.shape[1]))

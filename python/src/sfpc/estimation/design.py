@@ -161,9 +161,7 @@ def build_design(cells: pd.DataFrame, terms: Terms) -> Design:
         share = float(children[missing].sum()) / total if total else 0.0
         if share > MISSING_COVARIATE_LIMIT:
             dropped.append(covariate)
-            notes.append(
-                f"{covariate} left out: missing for more than {MISSING_COVARIATE_LIMIT:.0%} (FV.COV.4)"
-            )
+            notes.append(f"{covariate} left out: missing for more than {MISSING_COVARIATE_LIMIT:.0%} (FV.COV.4)")
             continue
         add(covariate, np.where(missing, 0.0, values))
         if missing.any():

@@ -38,7 +38,7 @@ def fit_linear(design: Design) -> LinearFit:
 
     W are probability weights: they enter the scores, so their scale does not matter.
 
-    Source: FV.EST.1; Cameron and Miller (2015), equations 11 and 12; methods A4.
+    Source: FV.EST.1; Cameron and Miller (2015), equations 11 and 12; docs/methods/regression.md.
     """
     root = np.sqrt(design.weight)
     # QR of the scaled rows, not the normal equations: percentages beside indicators would square

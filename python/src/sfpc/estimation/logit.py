@@ -63,7 +63,7 @@ class LogitFit:
         derivative of the mean by the coefficients, sqrt(g' V g). NaN if not identified.
 
         Source: Puhani (2012) Economics Letters 115:85 (the effect of treatment in a non-linear
-        difference-in-differences model is this, not the cross difference); FV.EST.4; methods A7.
+        difference-in-differences model is this, not the cross difference); FV.EST.4; docs/methods/regression.md.
         """
         design, column = self.design, self.design.treatment_column
         rows = design.is_treated
@@ -176,7 +176,7 @@ def fit_logit(design: Design) -> LogitFit:
     X' diag(sum of w * p (1 - p)) X. Errors are CR1 by LA, weights are probability weights.
 
     Source: FV.EST.4; McCullagh and Nelder (1989) section 4.4; Cameron and Miller (2015) section
-    VII.B for the cluster-robust sandwich of a non-linear model; methods A7.
+    VII.B for the cluster-robust sandwich of a non-linear model; docs/methods/regression.md.
     """
     # Columns of unit length in the weighted sample: percentages beside indicators would otherwise
     # make the information ill-conditioned.

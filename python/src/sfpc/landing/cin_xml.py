@@ -2,7 +2,7 @@
 
 The file is streamed, so memory does not grow with it. A return holds full birth dates by design;
 they are reduced to year and month here and the day goes no further (DP.1). All other dates stay the
-text that was sent: the gate types them. Source: data-sources.md, section A.
+text that was sent: the gate types them. Source: docs/raw_data.md, section A.
 """
 
 from __future__ import annotations
@@ -342,16 +342,14 @@ def _chunks(
         yield rows.take()
     if unknown:
         note(
-            f"{path}: elements that the census, as documented, does not have; not loaded: "
-            f"{', '.join(sorted(unknown))}"
+            f"{path}: elements that the census, as documented, does not have; not loaded: {', '.join(sorted(unknown))}"
         )
 
 
 def _allowed(name: str, path: Path) -> str:
     if is_identifying(name):
         raise InputError(
-            "this element identifies a person and must not be in the file; nothing of the file is "
-            "loaded (DP.1)",
+            "this element identifies a person and must not be in the file; nothing of the file is loaded (DP.1)",
             file=path,
             column=name,
         )

@@ -173,15 +173,11 @@ class Gate:
             raise InputError(f"the reader did not deliver {', '.join(missing)}", file=file)
         part = self._work / table / f"part_{self._parts:05d}.parquet"
         self._parts += 1
-        self._con.execute(
-            f"create or replace temp table checked as {self._checked(layout, query, types, date_format)}"
-        )
+        self._con.execute(f"create or replace temp table checked as {self._checked(layout, query, types, date_format)}")
         self._set_aside(layout, file)
         if layout.about is not None:
             columns = ", ".join(layout.about[1])
-            self._con.execute(
-                f"create table if not exists things_{table} as select {columns} from checked where false"
-            )
+            self._con.execute(f"create table if not exists things_{table} as select {columns} from checked where false")
             self._con.execute(
                 f"insert into things_{table} select distinct {columns} from checked where problem_column is null"
             )
@@ -204,7 +200,7 @@ class Gate:
         self._count(table, file, (raw, distinct, quarantined, out, duplicate))
 
     def commit(self) -> pd.DataFrame:
-        """Publish all tables at once and return the reconciliation, one row per file and table.
+        """Publish all tables at once with a manifest of hashes (DP.8); return the account per file and table.
 
         Raises SfpcError when an account does not add up (nothing is published then).
         """
@@ -212,18 +208,14 @@ class Gate:
         account = self.reconciliation()
         wrong = account[account["raw"] != account.iloc[:, 3:].sum(axis=1)]
         if len(wrong):
-            raise SfpcError(
-                f"rows are not all accounted for in {', '.join(wrong['file'])}; nothing was landed"
-            )
+            raise SfpcError(f"rows are not all accounted for in {', '.join(wrong['file'])}; nothing was landed")
         for table in TABLES.values():
             columns = ", ".join(f"null::{c.type} as {c.name}" for c in table.columns)
             self._con.execute(
                 f"copy (select {columns}, null::varchar as source_file, null::bigint as source_row where false) "
                 f"to '{self._work / table.name / 'layout.parquet'}' (format parquet)"
             )
-        self._con.execute(
-            f"copy (select * from quarantine order by all) to '{self._work / 'quarantine.csv'}' (header)"
-        )
+        self._con.execute(f"copy (select * from quarantine order by all) to '{self._work / 'quarantine.csv'}' (header)")
         account.to_csv(self._work / "reconciliation.csv", index=False)
         manifest = {
             "source_kind": self.source_kind,
@@ -313,7 +305,8 @@ class Gate:
             reasons.append(f"when {condition} then '{message}'")
             classes.append(f"when {condition} then 'date'")
         return (
-            f"select {', '.join(typed)}, source_row, {_first_reversed(reversed_plans)} as set_aside_column, case {' '.join(problems)} end as problem_column, "
+            f"select {', '.join(typed)}, source_row, {_first_reversed(reversed_plans)} as set_aside_column, "
+            f"case {' '.join(problems)} end as problem_column, "
             f"case {' '.join(reasons)} end as problem_reason, case {' '.join(classes)} end as problem_class "
             f"from ({query})"
         )

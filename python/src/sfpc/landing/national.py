@@ -119,12 +119,8 @@ def _query(path: Path, table: str, given: dict[str, str], names: list[AcceptedNa
         readings = [_reading(n.reading, given[n.name.lower()], len(present) > 1) for n in present]
         if not readings and any(n.is_required for n in accepted):
             wanted = ", ".join(dict.fromkeys(n.name for n in accepted if n.is_required))
-            raise InputError(
-                f"the column is missing; accepted names are {wanted}", file=path, column=column.name
-            )
-        value = (
-            f"coalesce({', '.join(readings)})" if len(readings) > 1 else (readings or ["null::varchar"])[0]
-        )
+            raise InputError(f"the column is missing; accepted names are {wanted}", file=path, column=column.name)
+        value = f"coalesce({', '.join(readings)})" if len(readings) > 1 else (readings or ["null::varchar"])[0]
         parts.append(f"{value} as {column.name}")
     row = "file_row_number + 1" if path.suffix.lower() == ".parquet" else "row_number() over () + 1"
     distinct = table == "cla_children"

@@ -43,7 +43,7 @@ def pupil_pseudonym(upn: str | None, key: bytes) -> str | None:
     is not shaped like a UPN or a temporary UPN (a letter, 11 digits, a digit or letter). The check
     letter is not tested: a wrong one still is the LA's own number for the pupil.
 
-    Source: data-sources.md A.2, A.4 and trap 18; FV.SAMPLE.1.
+    Source: docs/raw_data.md A.2, A.4 and trap 18; FV.SAMPLE.1.
     """
     if not upn:
         return None
@@ -71,9 +71,7 @@ def load_key(data_dir: Path) -> bytes:
             _make_key(path)
         text = path.read_text(encoding="utf-8").strip()
     if len(text) < SHORTEST_KEY:
-        raise SfpcError(
-            f"the pseudonym key in {origin} has {len(text)} characters; at least {SHORTEST_KEY} are needed"
-        )
+        raise SfpcError(f"the pseudonym key in {origin} has {len(text)} characters; at least {SHORTEST_KEY} are needed")
     return text.encode("utf-8")
 
 

@@ -197,8 +197,7 @@ def year_of(path: Path, directory: Path) -> int:
         spans = {
             int(first) + 1
             for first, second in _YEAR_SPAN.findall(name)
-            if int(second[-2:]) == (int(first) + 1) % 100
-            and (len(second) == 2 or int(second) == int(first) + 1)
+            if int(second[-2:]) == (int(first) + 1) % 100 and (len(second) == 2 or int(second) == int(first) + 1)
         }
         years = spans or {int(year) for year in _YEAR.findall(name)}
         if len(years) > 1:
@@ -266,10 +265,7 @@ def _land_cin(
         progress(f"{file.path}: the LA in its Header, {la}, counts, not that of its folder, {folder}")
     year = header.return_year or year_of(file.path, directory)
     if header.return_year is not None and header.reference_date != f"{year:04d}-03-31":
-        progress(
-            f"{file.path}: ReferenceDate {header.reference_date} is not a 31 March; read as the census "
-            f"of {year}"
-        )
+        progress(f"{file.path}: ReferenceDate {header.reference_date} is not a 31 March; read as the census of {year}")
     landed.la_codes[file.path] = la
     frames = read_cin_xml(file.path, key, la_code=la, return_year=year, note=progress)
     _hand_over(CIN_RECORDS.name, file.path, frames, "iso", gate, landed)

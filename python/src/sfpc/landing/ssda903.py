@@ -3,7 +3,7 @@
 A file is known by its header, not by its name; neither LA nor year stands in it (both come from the
 folder and the name, see :mod:`sfpc.landing.returns`). Birth dates (dd/mm/yyyy) are reduced to year and
 month here and the day goes no further (DP.1); columns that no landing table names are not loaded (DP.7).
-Source: data-sources.md, section B.
+Source: docs/raw_data.md, section B.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def read_children(
 
     Columns: those of ``layout.CLA_CHILDREN`` as text and ``source_row``, as in :func:`read_episodes`.
     The format has no yes or no for unaccompanied asylum-seeking children: a child in the UASC file is
-    one (data-sources.md B.5). A birth date that is not dd/mm/yyyy puts a fixed marker into birth_year,
+    one (docs/raw_data.md B.5). A birth date that is not dd/mm/yyyy puts a fixed marker into birth_year,
     for which the gate sets the row aside.
 
     Parameters
@@ -244,9 +244,7 @@ def read_uasc(path: Path) -> set[str]:
 _NumberedRow = tuple[int, tuple[str | None, ...]]
 
 
-def _frames(
-    table: Table, columns: list[str], rows: Iterator[_NumberedRow], chunk_rows: int
-) -> Iterator[pd.DataFrame]:
+def _frames(table: Table, columns: list[str], rows: Iterator[_NumberedRow], chunk_rows: int) -> Iterator[pd.DataFrame]:
     while chunk := list(islice(rows, chunk_rows)):
         frame = pd.DataFrame([values for _, values in chunk], columns=columns, dtype="str")
         frame = frame[table.names]
@@ -335,16 +333,13 @@ def _refuse(file: CsvFile) -> None:
     names = [name for name in file.columns if name]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise InputError(
-            "this column occurs more than once in the header", file=file.path, column=repeated[0]
-        )
+        raise InputError("this column occurs more than once in the header", file=file.path, column=repeated[0])
     for name in names:
         if name in FILES[file.kind or ""]:
             continue
         if is_identifying(name):
             raise InputError(
-                "this column identifies a person and is not part of the return; nothing of the file is "
-                "loaded (DP.1)",
+                "this column identifies a person and is not part of the return; nothing of the file is loaded (DP.1)",
                 file=file.path,
                 column=name,
             )

@@ -77,7 +77,7 @@ def rank_candidates(trends: pd.DataFrame, roles: pd.DataFrame, settings: Matchin
     Distances are unitless; the expected noise and the ratio are NaN where no standard error exists,
     and such a candidate is never accepted automatically.
 
-    Source: FV.MATCH.2 to .4; methods A1.
+    Source: FV.MATCH.2 to .4; docs/methods/trend_distance.md.
     """
     rows: list[dict[str, Any]] = []
     for (programme_id, outcome_id), group in trends.groupby(["programme_id", "outcome_id"], sort=True):
@@ -116,8 +116,7 @@ def excluded_treatment_las(
                 reason = (
                     f"none of the {len(own)} nearest candidates lies within"
                     f" {settings.matching_calliper_noise_ratio:g} times the distance that sampling"
-                    " error alone gives"
-                    + (f" (smallest: {smallest:.2f} times)" if np.isfinite(smallest) else "")
+                    " error alone gives" + (f" (smallest: {smallest:.2f} times)" if np.isfinite(smallest) else "")
                 )
             elif quarters < settings.matching_minimum_quarters:
                 reason = (
@@ -125,10 +124,7 @@ def excluded_treatment_las(
                     f" {settings.matching_minimum_quarters} are needed"
                 )
             else:
-                reason = (
-                    "no candidate shares"
-                    f" {settings.matching_minimum_quarters} quarters with a value with this LA"
-                )
+                reason = f"no candidate shares {settings.matching_minimum_quarters} quarters with a value with this LA"
             rows.append(
                 {
                     "programme_id": programme_id,

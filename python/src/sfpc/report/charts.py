@@ -44,9 +44,7 @@ COMPARATOR_STYLES = (
 )
 
 WIDE, BESIDE_A_TABLE, NARROW = 720, 560, 320
-_FONT_STACK = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'.replace(
-    '"', "'"
-)
+_FONT_STACK = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'.replace('"', "'")
 # Text is measured with the font that comes with matplotlib, which is wider than those it is shown
 # in: what does not collide here does not collide there.
 _STYLE: Mapping[str, Any] = {
@@ -171,9 +169,7 @@ def effect_chart(
         axes.text(low, y, bar.label, ha="left", va="baseline", fontsize=12, fontweight=weight, bbox=paper)
         figures = f"{decimal(bar.estimate)} ({interval(bar.low, bar.high)})"
         if is_narrow:
-            axes.text(
-                low, y + 17, figures, ha="left", va="baseline", fontsize=12, fontweight=weight, bbox=paper
-            )
+            axes.text(low, y + 17, figures, ha="left", va="baseline", fontsize=12, fontweight=weight, bbox=paper)
         else:
             figure.text(
                 (width - 4) / width,
@@ -251,9 +247,7 @@ def trend_chart(
             solid_capstyle="round",
         )
     _quarters(axes, sorted(set(days)), width)
-    figure.text(
-        2 / width, 1 - (18 + key_height) / height, unit, fontsize=12 if width > NARROW else 11, va="baseline"
-    )
+    figure.text(2 / width, 1 - (18 + key_height) / height, unit, fontsize=12 if width > NARROW else 11, va="baseline")
     axes.set_xlabel("Quarter of the referral", fontsize=12 if width > NARROW else 11)
     if is_narrow:
         for position, (line, style) in enumerate(zip(lines, styles, strict=False)):
@@ -272,9 +266,7 @@ def trend_chart(
     return _svg(figure, key, label, css)
 
 
-def balance_chart(
-    *, key: str, label: str, width: int, css: str, rows: Sequence[Dots], threshold: float
-) -> str:
+def balance_chart(*, key: str, label: str, width: int, css: str, rows: Sequence[Dots], threshold: float) -> str:
     """Love plot: a row per covariate, a mark per level, before (hollow) and after matching (filled)."""
     is_narrow = width <= NARROW
     row, top, foot = (52 if is_narrow else 38), 40, 52
@@ -516,9 +508,7 @@ class _FlowDrawing:
         self.parts.append(f'<path d="{head}" fill="{GREY}"/>')
 
 
-def _figure(
-    width: int, height: float, *, left: float, right: float, top: float, bottom: float
-) -> tuple[Figure, Axes]:
+def _figure(width: int, height: float, *, left: float, right: float, top: float, bottom: float) -> tuple[Figure, Axes]:
     """A figure in which one point is one pixel, with margins in pixels."""
     with matplotlib.rc_context(dict(_STYLE)):
         figure = Figure(figsize=(width / 72, height / 72), dpi=72)
@@ -548,8 +538,7 @@ def _svg(figure: Figure, key: str, label: str, css: str) -> str:
     assert view is not None
     width = float(view[1].split()[2])
     opening = (
-        f'<svg class="{css}" role="img" aria-label="{escape(label)}" viewBox="{view[1]}"'
-        f' style="max-width:{width:g}px">'
+        f'<svg class="{css}" role="img" aria-label="{escape(label)}" viewBox="{view[1]}" style="max-width:{width:g}px">'
     )
     text = re.sub(r"<svg[^>]*>", lambda _: opening, text, count=1)
     return re.sub(r"\n\s*", "\n", text).strip()
@@ -566,9 +555,7 @@ def _mark(axes: Axes, x: float, y: float, text: str, colour: str, side: int = 0)
     """A word above a vertical line, kept inside the axes."""
     low, high = axes.get_xlim()
     place = (x - low) / (high - low)
-    align = {-1: "right", 1: "left"}.get(
-        side, "left" if place < 0.25 else "right" if place > 0.75 else "center"
-    )
+    align = {-1: "right", 1: "left"}.get(side, "left" if place < 0.25 else "right" if place > 0.75 else "center")
     axes.text(x, y, text, color=colour, ha=align, va="baseline", fontsize=12, clip_on=False)
 
 

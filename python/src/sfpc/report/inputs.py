@@ -160,8 +160,7 @@ def _check_marts(connection: duckdb.DuckDBPyConnection, run: Mapping[str, Any], 
     changed = sorted(mart for mart, content in expected.items() if now.get(mart, content) != content)
     if changed:
         raise SfpcError(
-            f"{marts_db}: {', '.join(changed)} changed after the results were written;"
-            " run `sfpc estimate` again"
+            f"{marts_db}: {', '.join(changed)} changed after the results were written; run `sfpc estimate` again"
         )
 
 

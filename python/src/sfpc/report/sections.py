@@ -41,8 +41,7 @@ _OPEN_CLAUSES = {
     "FV.SENS.1": "Other definitions of who counts as treated have not been tried yet.",
     "FV.SENS.2": "The estimate is one average over all treated children. It does not show whether the"
     " effect grows or fades with time since go-live.",
-    "FV.SENS.3": "LAs went live at different times. Whether that biases the estimate has not been examined"
-    " yet.",
+    "FV.SENS.3": "LAs went live at different times. Whether that biases the estimate has not been examined yet.",
     "DP.5": "Disclosure control is not applied: the tables hold exact and small numbers. The report must"
     " not leave the project.",
 }
@@ -216,9 +215,7 @@ def _truth_words(study: Study, primary: dict[str, Any]) -> list[str]:
 def _effect_chart(study: Study) -> str:
     primary = study.primary
     effects = study.result("effects")
-    effects = effects[effects["scale"] == primary["scale"]].sort_values(
-        "is_primary", ascending=False, kind="stable"
-    )
+    effects = effects[effects["scale"] == primary["scale"]].sort_values("is_primary", ascending=False, kind="stable")
     bars = [
         charts.Bar(
             label=str(row.label),
@@ -230,9 +227,7 @@ def _effect_chart(study: Study) -> str:
         for row in effects.itertuples()
     ]
     truth = None if study.truth is None else study.truth.effect
-    described = "; ".join(
-        f"{b.label} {words.decimal(b.estimate)} ({words.interval(b.low, b.high)})" for b in bars
-    )
+    described = "; ".join(f"{b.label} {words.decimal(b.estimate)} ({words.interval(b.low, b.high)})" for b in bars)
     planted = f"; planted truth {words.decimal(truth)}" if truth is not None else ""
     return charts.both_widths(
         charts.effect_chart,
@@ -377,9 +372,7 @@ def _flow_table(study: Study, steps: pd.DataFrame, last: int, left_out: list[tup
         if la_id in excluded:
             return (1, "Treatment, left out")
         role = str(roles.get(la_id, ""))
-        return (
-            (3, "Comparison, not chosen") if role == "comparison" else (4, words.sentence(words.plain(role)))
-        )
+        return (3, "Comparison, not chosen") if role == "comparison" else (4, words.sentence(words.plain(role)))
 
     def cells(ids: Sequence[str]) -> list[int]:
         own = counts.reindex(ids, fill_value=0)
@@ -969,18 +962,14 @@ def _unseen(inputs: Inputs, held: list[Study]) -> list[str]:
                 f"For {words.times(int(by_la.sum()), 'child', 'children')} the returns do not cover the whole"
                 f" follow-up; they are left out, not counted as 0: {places}."
             )
-        counts = study.result("cem_balance").query(
-            "level == @NOT_OBSERVED", local_dict={"NOT_OBSERVED": NOT_OBSERVED}
-        )
+        counts = study.result("cem_balance").query("level == @NOT_OBSERVED", local_dict={"NOT_OBSERVED": NOT_OBSERVED})
         parts = [
             f"{words.plain(str(row.covariate))} {100 * row.treated_share_before:.1f}% and"
             f" {100 * row.control_share_before:.1f}%"
             for row in counts.sort_values("treated_share_before", ascending=False).itertuples()
         ]
         if parts:
-            said.append(
-                f"Not observed, as shares of the treatment and the comparison arm: {'; '.join(parts)}."
-            )
+            said.append(f"Not observed, as shares of the treatment and the comparison arm: {'; '.join(parts)}.")
     outcomes = inputs.marts["dim_outcomes"]
     waiting = [words.lowered(str(label)) for label in outcomes.loc[outcomes["status"] == "planned", "label"]]
     if waiting:
@@ -1116,9 +1105,7 @@ def protocol(inputs: Inputs) -> dict[str, Any]:
             is_done = row.status == "implemented"
             models = "" if pd.isna(row.model_names) else str(row.model_names)
             place = models or (f"in {row.home}" if is_done else words.DASH)
-            rows.append(
-                Row((str(row.clause), str(row.wording), f"{'●' if is_done else '○'} {row.status}", place))
-            )
+            rows.append(Row((str(row.clause), str(row.wording), f"{'●' if is_done else '○'} {row.status}", place)))
         tables.append(
             Table(
                 key=f"protocol-{position}",

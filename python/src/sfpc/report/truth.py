@@ -140,9 +140,7 @@ def planted_twins(
         return None
     plan = pd.read_csv(planned, dtype=str)
     area = {
-        code.strip(): str(row.la_id)
-        for row in local_authorities.itertuples()
-        for code in str(row.la_codes).split(",")
+        code.strip(): str(row.la_id) for row in local_authorities.itertuples() for code in str(row.la_codes).split(",")
     }
     twins = {
         (area.get(row.twin_of, row.twin_of), area.get(row.la_code, row.la_code))
@@ -150,8 +148,6 @@ def planted_twins(
         if isinstance(row.twin_of, str) and row.twin_of
     }
     mine = (matched_pairs["programme_id"] == programme_id) & (matched_pairs["outcome_id"] == outcome_id)
-    pairs = matched_pairs.loc[
-        mine & (matched_pairs["status"] == "accepted"), ["treatment_la_id", "candidate_la_id"]
-    ]
+    pairs = matched_pairs.loc[mine & (matched_pairs["status"] == "accepted"), ["treatment_la_id", "candidate_la_id"]]
     is_twin = [(row.treatment_la_id, row.candidate_la_id) in twins for row in pairs.itertuples()]
     return pairs.assign(is_twin=is_twin).reset_index(drop=True)

@@ -16,7 +16,14 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sfpc.synthetic.scenario import FIRST_ENTRY, LAST_DAY, PlannedLa, Scenario
+from sfpc.synthetic.scenario import (
+    FIRST_ENTRY,
+    FIRST_RETURN_YEAR,
+    LAST_DAY,
+    LAST_RETURN_YEAR,
+    PlannedLa,
+    Scenario,
+)
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -36,14 +43,50 @@ ETHNICITIES = (
     "AIND", "APKN", "ABAN", "AOTH", "CHNE", "BCRB", "BAFR", "BOTH", "OOTH",
 )
 # fmt: on
-ETHNICITY_SHARES = np.array(
-    [66, 0.7, 0.3, 6, 0.7, 3.5, 1.5, 1.8, 3.2, 1.6, 3.2, 1.6, 1.6, 0.3, 1.7, 3.5, 1.2, 1.6]
-)
-OTHER_EXITS = ("E11", "E45", "E47", "E13", "E8", "E5", "E4B", "E16", "E9")
-OTHER_EXIT_SHARES = (0.16, 0.10, 0.14, 0.10, 0.26, 0.08, 0.10, 0.02, 0.04)
+ETHNICITY_SHARES = np.array([66, 0.7, 0.3, 6, 0.7, 3.5, 1.5, 1.8, 3.2, 1.6, 3.2, 1.6, 1.6, 0.3, 1.7, 3.5, 1.2, 1.6])
+UASC_ETHNICITY_SHARES = np.array([0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 23, 0, 0, 32, 0, 40])
+# Why care ends for those who do not go home and leave before 18; reasons at 18 are separate (REC codes).
+OTHER_EXITS = ("E11", "E45", "E47", "E13", "E8", "E5", "E4B", "E16", "E9", "E3")
+OTHER_EXIT_SHARES = (0.20, 0.17, 0.06, 0.09, 0.27, 0.06, 0.02, 0.02, 0.03, 0.08)
+ADULT_EXITS = ("E17", "E5", "E6", "E7", "E8")
+ADULT_EXIT_SHARES = (0.28, 0.25, 0.12, 0.05, 0.30)
 SOURCES = ("6", "2A", "3A", "1A", "5A", "8")
 SOURCE_SHARES = (0.29, 0.19, 0.15, 0.13, 0.14, 0.10)
 NEEDS_SHARES = np.array([2.5, 57, 9, 3, 9, 13, 2, 0.5, 3, 1])
+CARE_NEEDS = ("N1", "N5", "N4", "N3", "N2", "N6", "N8")
+CARE_NEED_SHARES = (0.68, 0.145, 0.09, 0.03, 0.023, 0.023, 0.009)
+KINSHIP_PLACEMENTS = ("U3", "U1", "U2")
+KINSHIP_PLACEMENT_SHARES = (0.80, 0.15, 0.05)
+FIRST_PLACEMENTS = ("U6", "U4", "U5", "K2", "P1", "H5", "R3", "K1", "Z1")
+FIRST_PLACEMENT_SHARES = (0.59, 0.10, 0.02, 0.08, 0.075, 0.10, 0.015, 0.005, 0.015)
+LATER_PLACEMENTS = ("U4", "U6", "U1", "U3", "K2", "P1", "A5", "A3", "H5", "R3", "P2")
+LATER_PLACEMENT_SHARES = (0.35, 0.16, 0.09, 0.05, 0.10, 0.07, 0.08, 0.03, 0.05, 0.01, 0.01)
+UASC_PLACEMENTS = ("U6", "H5", "U4", "K2")
+UASC_PLACEMENT_SHARES = (0.45, 0.40, 0.10, 0.05)
+TEMPORARY_PLACEMENTS = ("T0", "T1", "T2", "T3", "T4")
+FIRST_LEGAL = ("V2", "C1", "J1", "C2")
+FIRST_LEGAL_SHARES = (0.57, 0.38, 0.03, 0.02)
+LATER_LEGAL = ("C2", "C1", "E1", "V2")
+LATER_LEGAL_SHARES = (0.60, 0.20, 0.08, 0.12)
+
+# Shares below are of referrals unless a comment says otherwise; docs/synthetic_extracts.md has target and result.
+NOT_IN_NEED_SHARE, NOT_IN_NEED_SD = 0.32, 0.10  # of referrals with further action, between LAs
+CARE_IF_NFA, CARE_IF_NOT_IN_NEED = 0.25, 0.3  # relative to the LA's rate
+RATE_FACTOR = 0.82  # of the LA's rate, what one referral adds: later referrals of the child add the rest
+CARE_DELAY_DAYS = 165.0
+UASC_SHARE_OF_STARTS, UASC_CARE_CHANCE = 0.14, 0.92
+CPP_CHANCE = 0.165
+CPP_LEVEL_SD, CPP_SHOCK_SD = 0.2, 0.06
+CPP_EFFECT, DAYS_EFFECT, HOME_EFFECT, KIN_EFFECT = -0.02, -0.10, 0.04, 0.05
+HOME_SHARE, HOME_SD = 0.20, 0.04
+KIN_SHARE, KIN_SD = 0.165, 0.03
+AGAIN_CHANCE, AGAIN_DAYS = 0.40, 210.0
+WAITS_FOR_CARE_TO_END = 0.9
+VOLUME_SHOCK_SD = 0.12
+CHILDREN_PER_REFERRAL = 1 / 1.45
+RISK_BY_AGE_MONTHS = (0, 12, 60, 120, 192)
+RISK_BY_AGE = (2.8, 2.2, 0.85, 0.72, 0.80, 1.9)
+RISK_NORMALISER = 1.26
 
 
 @dataclass(frozen=True)
@@ -63,6 +106,22 @@ class World:
         return np.searchsorted(self.first_days, days, side="right") - 1
 
 
+@dataclass(frozen=True)
+class Traits:
+    """Levels of one LA beside its planned rate; twins share them.
+
+    cpp: factor on the chance of a child protection plan per quarter (n_quarters); home, kin: shares of
+    starts of care; absence: factor per school year, from FIRST_RETURN_YEAR on; not_in_need: share of
+    referrals with further action.
+    """
+
+    cpp: Floats
+    home: float
+    kin: float
+    absence: Floats
+    not_in_need: float
+
+
 @dataclass
 class LaLives:
     """One LA's children and what happens to them.
@@ -74,6 +133,7 @@ class LaLives:
 
     la: PlannedLa
     rates: Floats
+    traits: Traits
     child: Group
     referral: Group
     care: Group
@@ -135,10 +195,33 @@ def planned_rates(world: World, la: PlannedLa) -> Floats:
     return cast(Floats, np.clip(rates, 0.004, 0.25))
 
 
+def draw_traits(world: World, la: PlannedLa) -> Traits:
+    """Levels and shocks of everything but the primary outcome; the draws of a twin are its leader's."""
+    rng = np.random.default_rng([world.seed, 5, int(la.twin_of or la.la_code)])
+    level = rng.normal(0, CPP_LEVEL_SD)
+    shocks = _persistent(rng, len(world.first_days), CPP_SHOCK_SD)
+    years = LAST_RETURN_YEAR - FIRST_RETURN_YEAR + 1
+    return Traits(
+        cpp=np.exp(level + shocks - CPP_LEVEL_SD**2 / 2),
+        home=float(np.clip(rng.normal(HOME_SHARE, HOME_SD), 0.10, 0.32)),
+        kin=float(np.clip(rng.normal(KIN_SHARE, KIN_SD), 0.08, 0.28)),
+        absence=np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.04, years)),
+        not_in_need=float(np.clip(rng.normal(NOT_IN_NEED_SHARE, NOT_IN_NEED_SD), 0.12, 0.55)),
+    )
+
+
+def programme_ramp(go_live: int | None, days: Ints) -> Floats:
+    """Share of the full effect that a start on each day meets: 0.4 at go-live, 1 after RAMP_MONTHS."""
+    if go_live is None:
+        return np.zeros(len(days))
+    since = months_between(np.full(len(days), go_live), days)
+    return np.where(days >= go_live, 0.4 + 0.6 * np.clip(since, 0, RAMP_MONTHS) / RAMP_MONTHS, 0.0)
+
+
 def draw_la(scenario: Scenario, world: World, la: PlannedLa) -> LaLives:
     """All children of one LA from October 2015 to the last day, with referrals, plans, care and truth."""
     rng = np.random.default_rng([scenario.seed, 3, int(la.la_code)])
-    rates = planned_rates(world, la)
+    rates, traits = planned_rates(world, la), draw_traits(world, la)
     child = _draw_children(rng, la)
     n = len(child["first_day"])
     trial = days_since_epoch(scenario.trial_start), days_since_epoch(scenario.trial_end)
@@ -153,33 +236,27 @@ def draw_la(scenario: Scenario, world: World, la: PlannedLa) -> LaLives:
         months = months_between(child["birth_day"][active], here)
         starts_index = (index_day[active] < 0) & (here >= trial[0]) & (here <= trial[1]) & (months < 216)
         index_day[active[starts_index]] = here[starts_index]
-        if go_live is not None:
-            treated = starts_index & (here >= go_live)
-            ramp = (
-                0.4
-                + 0.6
-                * np.minimum(months_between(np.full(treated.sum(), go_live), here[treated]), RAMP_MONTHS)
-                / RAMP_MONTHS
-            )
-            effect_share[active[treated]] = ramp
-        rounds.append(
-            _draw_referrals(rng, la, world, rates, child, active, here, months, effect_share[active])
-        )
-        done = rounds[-1]
-        again = (rng.random(len(active)) < 0.27) & (done["next_from"] < days_since_epoch(LAST_DAY))
-        next_day = done["next_from"] + 1 + rng.exponential(260, len(active)).astype(np.int64)
-        again &= (next_day <= days_since_epoch(LAST_DAY)) & (
-            next_day < add_months(child["birth_day"][active], 12 * 19)
-        )
+        effect_share[active[starts_index]] = programme_ramp(go_live, here[starts_index])
+        done = _draw_referrals(rng, scenario, la, world, rates, traits, child, active, here, effect_share)
+        rounds.append(done)
+        # A case that is open is not referred again: nobody is before the case is closed, few before care ends.
+        waits = rng.random(len(active)) < WAITS_FOR_CARE_TO_END
+        free = np.where(waits, np.maximum(done["closed_without"], done["care_end"]), done["closed_without"])
+        next_day = free + 1 + rng.exponential(AGAIN_DAYS, len(active)).astype(np.int64)
+        again = (rng.random(len(active)) < AGAIN_CHANCE) & ~child["is_uasc"][active]
+        again &= next_day <= days_since_epoch(LAST_DAY)
+        again &= next_day < add_months(child["birth_day"][active], 12 * 19)
         day[active[again]] = next_day[again]
         active = active[again]
         if not len(active):
             break
     referral = {key: np.concatenate([r[key] for r in rounds]) for key in rounds[0]}
     child["index_day"], child["effect_share"] = index_day, effect_share
-    care = _draw_care(rng, scenario, la, child, referral)
+    child["last_day"] = day
+    care = _draw_care(rng, traits, child, referral)
+    _settle_closures(referral, care)
     respite = _draw_respite(rng, child)
-    return LaLives(la, rates, child, referral, care, respite, _potential(child, referral, care))
+    return LaLives(la, rates, traits, child, referral, care, respite, _potential(child, referral, care))
 
 
 def _persistent(rng: np.random.Generator, n: int, sd: float) -> Floats:
@@ -191,197 +268,266 @@ def _persistent(rng: np.random.Generator, n: int, sd: float) -> Floats:
     return out
 
 
+def _expected_children(rng: np.random.Generator, la: PlannedLa, months: NDArray[Any]) -> Floats:
+    """Expected first referrals per month: summer low, fewer in 2020/21, and a shock per financial year."""
+    expected = np.full(len(months), la.referrals_per_year / 12 * CHILDREN_PER_REFERRAL)
+    expected *= np.where(months.astype(np.int64) % 12 == 7, 0.82, 1.015)
+    spring = (months >= np.datetime64("2020-04")) & (months <= np.datetime64("2020-06"))
+    later = (months > np.datetime64("2020-06")) & (months <= np.datetime64("2021-03"))
+    expected *= np.where(spring, 0.82, np.where(later, 0.93, 1.0))
+    year = (months.astype(np.int64) + 9) // 12
+    shocks = np.exp(rng.normal(0, VOLUME_SHOCK_SD, year[-1] - year[0] + 1) - VOLUME_SHOCK_SD**2 / 2)
+    return cast(Floats, expected * shocks[year - year[0]])
+
+
 def _draw_children(rng: np.random.Generator, la: PlannedLa) -> Group:
     months = np.arange(np.datetime64(FIRST_ENTRY, "M"), np.datetime64(LAST_DAY, "M") + 1)
-    expected = np.full(len(months), la.referrals_per_year / 12 / 1.32)
-    calendar = months.astype(int) % 12
-    expected *= np.where(calendar == 7, 0.82, 1.015)
-    expected *= np.where(
-        (months >= np.datetime64("2020-04")) & (months <= np.datetime64("2020-06")), 0.82, 1.0
-    )
-    counts = rng.poisson(expected)
+    counts = rng.poisson(_expected_children(rng, la, months))
     first = months.astype("datetime64[D]").astype(np.int64)
     lengths = (months + 1).astype("datetime64[D]").astype(np.int64) - first
     month = np.repeat(np.arange(len(months)), counts)
     n = len(month)
     first_day = first[month] + (rng.random(n) * lengths[month]).astype(np.int64)
-    bands = np.array(
-        [(-210, -5), (0, 364), (365, 1824), (1825, 3649), (3650, 5839), (5840, 6569), (6580, 6800)]
-    )
+    bands = np.array([(-210, -5), (0, 364), (365, 1824), (1825, 3649), (3650, 5839), (5840, 6569), (6580, 6800)])
     band = rng.choice(len(bands), n, p=[0.05, 0.08, 0.20, 0.25, 0.325, 0.085, 0.01])
-    age_days = bands[band, 0] + (rng.random(n) * (bands[band, 1] - bands[band, 0])).astype(np.int64)
+    # In proportion to the LA's rate, so that the share of those who enter care is the same in twins.
+    uasc = rng.random(n) < uasc_share(la)
+    place = rng.random(n)
+    age_days = np.where(uasc, 5480 + 950 * place, bands[band, 0] + place * (bands[band, 1] - bands[band, 0])).astype(
+        np.int64
+    )
     shares = rng.dirichlet(ETHNICITY_SHARES * 1.5)
-    uasc = (band == 5) & (rng.random(n) < 0.06)
-    disabled = rng.random(n) < np.where(age_days > 365, 0.13, 0.05)
+    disabled = rng.random(n) < np.where(age_days > 365, 0.14, 0.05)
+    fsm_share = np.clip(0.50 + 0.02 * (first_day - days_since_epoch(FIRST_ENTRY)) / 365.25, 0.5, 0.7)
+    ethnicity = np.where(
+        uasc,
+        rng.choice(len(ETHNICITIES), n, p=UASC_ETHNICITY_SHARES / UASC_ETHNICITY_SHARES.sum()),
+        rng.choice(len(ETHNICITIES), n, p=shares),
+    )
+    is_fsm = rng.random(n) < fsm_share
     return {
         "number": np.arange(n, dtype=np.int64),
         "first_day": first_day,
         "birth_day": first_day - age_days,
-        "is_male": rng.random(n) < np.where(uasc, 0.9, 0.53),
-        "ethnicity": rng.choice(len(ETHNICITIES), n, p=shares),
+        "is_male": rng.random(n) < np.where(uasc, 0.9, 0.54),
+        "ethnicity": ethnicity,
         "is_ethnicity_missing": rng.random(n) < la.missing_ethnicity,
-        "is_disabled": disabled,
+        "is_disabled": disabled & ~uasc,
         "is_uasc": uasc,
-        "is_fsm": rng.random(n) < 0.52,
-        "has_pupil_link": rng.random(n) < 0.95,
+        "is_fsm": is_fsm & ~uasc,
+        "fsm_share": fsm_share,
+        "has_pupil_link": rng.random(n) < np.where(uasc, 0.3, 0.95),
         "has_new_id": rng.random(n) < 0.01,
-        "is_mover": rng.random(n) < 0.015,
+        "is_mover": (rng.random(n) < 0.015) & ~uasc,
         "gender_conflict": rng.random(n) < 0.003,
+        "earlier_plans": ((rng.random(n) < 0.15) & (age_days > 700)).astype(np.int64) * (1 + (rng.random(n) < 0.2)),
         "unsure": rng.random(n),
     }
 
 
+def uasc_share(la: PlannedLa) -> float:
+    """Share of referred children who are unaccompanied, so that they are a fixed share of starts of care."""
+    return UASC_SHARE_OF_STARTS * la.base_rate / UASC_CARE_CHANCE
+
+
 def _draw_referrals(
     rng: np.random.Generator,
+    scenario: Scenario,
     la: PlannedLa,
     world: World,
     rates: Floats,
+    traits: Traits,
     child: Group,
     active: Ints,
     day: Ints,
-    months: Ints,
-    effect_share: Floats,
+    effect_shares: Floats,
 ) -> Group:
+    """One referral of each active child with what follows from it in both worlds (arrays of n active)."""
     n = len(active)
+    effect_share, uasc, birth = effect_shares[active], child["is_uasc"][active], child["birth_day"][active]
+    months = months_between(birth, day)
+    quarter = world.quarter_of(day)
     nfa_share = np.full(n, la.nfa_share)
     if la.nfa_break:
         before = day < days_since_epoch(la.nfa_break.on)
         nfa_share = np.where(before, la.nfa_break.share_before, la.nfa_break.share_after)
-    nfa = rng.random(n) < nfa_share
-    not_in_need = ~nfa & (rng.random(n) < 0.29)
+    nfa = (rng.random(n) < nfa_share) & ~uasc
+    not_in_need = ~nfa & (rng.random(n) < traits.not_in_need) & ~uasc
     in_need = ~nfa & ~not_in_need
-    # The rate among all referrals is the planned one whatever share is recorded as NFA.
-    weight_in_need = (1 - 0.25 * nfa_share - 0.3 * 0.29 * (1 - nfa_share)) / (0.71 * (1 - nfa_share))
-    factor = np.where(nfa, 0.25, np.where(not_in_need, 0.3, weight_in_need))
-    relative = _relative_risk(child, active, months)
-    base = np.clip(0.82 * rates[world.quarter_of(day)] * factor * relative, 0, 0.97)
-    changed = np.clip(base + la.effect * effect_share, 0, 1)
+    # The rate among all referrals is the planned one whatever share is recorded as NFA or not in need.
+    open_share = 1 - nfa_share
+    low = traits.not_in_need * open_share
+    weight_in_need = (1 - CARE_IF_NFA * nfa_share - CARE_IF_NOT_IN_NEED * low) / (open_share - low)
+    factor = np.where(nfa, CARE_IF_NFA, np.where(not_in_need, CARE_IF_NOT_IN_NEED, weight_in_need))
+    alone = uasc_share(la)
+    others = np.maximum(RATE_FACTOR * rates[quarter] - UASC_CARE_CHANCE * alone, 0.002) / (1 - alone)
+    base = np.clip(others * factor * _relative_risk(child, active, months), 0, 0.97)
+    # A programme for families does not reach children who came without theirs.
+    base = np.where(uasc, UASC_CARE_CHANCE, base)
+    changed = np.where(uasc, base, np.clip(base + la.effect * effect_share, 0, 1))
     uniform = rng.random(n)
-    delay = rng.exponential(165, n).astype(np.int64)
-    entry = np.maximum(day + delay, child["birth_day"][active] + 1)
-    adult = add_months(child["birth_day"][active], 12 * 18)
+    delay = rng.exponential(np.where(uasc, 6.0, CARE_DELAY_DAYS), n).astype(np.int64)
+    entry = np.maximum(day + delay, birth + 1)
+    adult = add_months(birth, 12 * 18)
     possible = (entry < adult - 30) & (entry <= days_since_epoch(LAST_DAY))
+    has_programme = effect_share * (la.effect != 0)
 
-    cpp_base = np.where(in_need, np.clip(0.165 * np.where(months < 60, 1.3, 0.85), 0, 1), 0.0)
-    cpp_changed = np.clip(cpp_base - 0.02 * effect_share * (la.effect != 0), 0, 1)
+    cpp_start = np.maximum(day + 15 + rng.gamma(2.0, 45, n).astype(np.int64), birth + 1)
+    by_age = np.where(months < 60, 1.3, 0.85)
+    cpp_base = np.where(in_need & ~uasc & (cpp_start < adult - 30), CPP_CHANCE * traits.cpp[quarter] * by_age, 0.0)
+    cpp_base = np.clip(cpp_base * 0.68 / (1 - traits.not_in_need), 0, 0.9)
+    cpp_changed = np.clip(cpp_base + CPP_EFFECT * has_programme, 0, 1)
     cpp_uniform = rng.random(n)
-    cpp_start = np.maximum(day + 15 + rng.gamma(2.0, 45, n).astype(np.int64), child["birth_day"][active] + 1)
-    cpp_length = np.clip(rng.lognormal(5.45, 0.6, n), 20, 1200).astype(np.int64)
-    plan_length = np.where(in_need, np.clip(rng.lognormal(4.75, 1.25, n), 10, 1500), 0).astype(np.int64)
-    shorter = 1 - 0.10 * effect_share * (la.effect != 0)
+    cpp = {"without": cpp_uniform < cpp_base, "with": cpp_uniform < cpp_changed}
+    cpp_length = np.clip(rng.lognormal(np.log(222), 0.72, n), 20, 1500).astype(np.int64)
+    plan_length = np.where(in_need, np.clip(rng.lognormal(np.log(150), 1.2, n), 10, 2000), 0).astype(np.int64)
     assessment = 10 + (rng.random(n) * 40).astype(np.int64)
     plan_start = day + assessment
-    plan_end = plan_start + plan_length
-    plain_close = np.where(nfa, day, np.where(not_in_need, plan_start, plan_end + 7))
-    closed = np.where(
-        cpp_uniform < cpp_base, np.maximum(plain_close, cpp_start + cpp_length + 14), plain_close
-    )
-    closed_changed = np.where(
-        cpp_uniform < cpp_changed,
-        np.maximum(plain_close, cpp_start + (cpp_length * shorter).astype(np.int64) + 14),
-        np.minimum(plain_close, day + assessment + (plan_length * shorter).astype(np.int64) + 7),
-    )
-    need = rng.choice(10, n, p=NEEDS_SHARES / NEEDS_SHARES.sum())
-    return {
+    shorter = {"without": np.ones(n), "with": 1 + DAYS_EFFECT * has_programme}
+    source = rng.choice(len(SOURCES), n, p=SOURCE_SHARES)
+    # Schools were closed to most in much of 2020/21: a third fewer referrals from them.
+    closed_schools = (day >= days_since_epoch(date(2020, 4, 1))) & (day < days_since_epoch(date(2021, 4, 1)))
+    source = np.where((source == 1) & closed_schools & (rng.random(n) < 0.3), 3, source)
+    out: Group = {
         "child": active,
         "day": day,
         "is_nfa": nfa,
         "is_not_in_need": not_in_need,
-        "need": need,
-        "source": rng.choice(len(SOURCES), n, p=SOURCE_SHARES),
+        "need": np.where(uasc & (rng.random(n) < 0.9), 8, rng.choice(10, n, p=NEEDS_SHARES / NEEDS_SHARES.sum())),
+        "source": source,
         "care_without": possible & (uniform < base),
         "care_with": possible & (uniform < changed),
-        "care_chance": base,
         "entry": entry,
-        "cpp_without": cpp_uniform < cpp_base,
-        "cpp_with": cpp_uniform < cpp_changed,
         "cpp_start": cpp_start,
-        "cpp_end_without": cpp_start + cpp_length,
-        "cpp_end_with": cpp_start + (cpp_length * shorter).astype(np.int64),
         "plan_start": plan_start,
-        "plan_end_without": plan_end,
-        "plan_end_with": plan_start + (plan_length * shorter).astype(np.int64),
-        "closed_with": np.where(nfa, day, closed_changed),
-        "next_from": closed,
     }
+    for name, is_on_cpp in cpp.items():
+        out[f"cpp_{name}"] = is_on_cpp
+        out[f"cpp_end_{name}"] = cpp_start + (cpp_length * shorter[name]).astype(np.int64)
+        out[f"plan_end_{name}"] = plan_start + (plan_length * shorter[name]).astype(np.int64)
+        plain = np.where(not_in_need, plan_start, out[f"plan_end_{name}"] + 7)
+        closed = np.where(is_on_cpp, np.maximum(plain, out[f"cpp_end_{name}"] + 14), plain)
+        out[f"closed_{name}"] = np.where(nfa, day, closed)
+    out |= _draw_care_lengths(rng, scenario, la, traits, out, adult)
+    return out
 
 
-def _relative_risk(child: Group, active: Ints, months: Ints) -> Floats:
-    """Risk by age, disability, free school meals and asylum status; about 1 on average."""
-    index = (
-        0.55 * (months < 12)
-        + 0.15 * (months >= 156)
-        + 0.35 * child["is_disabled"][active]
-        + 0.12 * child["is_fsm"][active]
-        + 2.3 * child["is_uasc"][active]
-    )
-    return cast(Floats, np.exp(index) / 1.26)
-
-
-def _draw_care(
+def _draw_care_lengths(
     rng: np.random.Generator,
     scenario: Scenario,
     la: PlannedLa,
-    child: Group,
+    traits: Traits,
     referral: Group,
+    adult: Ints,
 ) -> Group:
-    """Periods of care that happen: those of the world the child lives in, none inside another."""
-    lives_with = child["effect_share"][referral["child"]] > 0
-    # Both worlds' candidate entries keep their draws; only the lived ones become periods.
+    """How long care lasts in both worlds if it starts, and whether it ends at home (E4A)."""
+    entry = referral["entry"]
+    n = len(entry)
+    go_live = days_since_epoch(la.go_live) if la.go_live else None
+    in_trial = entry <= days_since_epoch(scenario.trial_end)
+    share = np.where(in_trial, programme_ramp(go_live, entry), 0.0)
+    uniform = rng.random(n)
+    home_length = 20 + (rng.random(n) * 500).astype(np.int64)
+    long_length = 60 + rng.gamma(1.2, 800, n).astype(np.int64)
+    out: Group = {"care_share": share}
+    latest = np.zeros(n, np.int64)
+    for name, chance in (("without", traits.home), ("with", traits.home + HOME_EFFECT * share)):
+        home = uniform < chance
+        end = np.minimum(entry + np.where(home, home_length, long_length), adult)
+        out[f"home_{name}"], out[f"end_{name}"] = home & (end < adult), end
+        latest = np.where(referral[f"care_{name}"], np.maximum(latest, end), latest)
+    out["care_end"] = latest
+    return out
+
+
+def _relative_risk(child: Group, active: Ints, months: Ints) -> Floats:
+    """Risk by age, disability and free school meals; about 1 on average."""
+    by_age = np.array(RISK_BY_AGE)[np.searchsorted(RISK_BY_AGE_MONTHS, months, side="right")]
+    index = 0.35 * child["is_disabled"][active] + 0.12 * (child["is_fsm"][active] - child["fsm_share"][active])
+    return cast(Floats, by_age * np.exp(index) / RISK_NORMALISER)
+
+
+def _draw_care(rng: np.random.Generator, traits: Traits, child: Group, referral: Group) -> Group:
+    """Periods of care of either world, ordered by child and entry, with what their episodes look like.
+
+    The world with the programme is the one that the extracts show: for a child that no programme reaches
+    both worlds are the same.
+    """
     candidate = np.flatnonzero(referral["care_without"] | referral["care_with"])
     candidate = candidate[np.lexsort((referral["entry"][candidate], referral["child"][candidate]))]
     n = len(candidate)
-    who, entry = referral["child"][candidate], referral["entry"][candidate]
-    under = np.zeros(n, bool)
-    if la.go_live is not None:
-        under = (entry >= days_since_epoch(la.go_live)) & (entry <= days_since_epoch(scenario.trial_end))
-    share = (
-        np.where(
-            under,
-            0.4 + 0.6 * np.minimum(months_between(np.full(n, days_since_epoch(la.go_live)), entry), 12) / 12,
-            0.0,
-        )
-        if la.go_live
-        else np.zeros(n)
-    )
-    home_uniform, kin_uniform = rng.random(n), rng.random(n)
-    home_without, home_with = home_uniform < 0.20, home_uniform < 0.20 + 0.04 * share
-    kin_share = child["effect_share"][who]
-    kin_without, kin_with = kin_uniform < 0.18, kin_uniform < 0.18 + 0.05 * kin_share
+    who, start = referral["child"][candidate], referral["entry"][candidate]
+    age = start - child["birth_day"][who]
+    uasc = child["is_uasc"][who]
+    share = child["effect_share"][who]
+    kin_uniform = rng.random(n)
     adult = add_months(child["birth_day"][who], 12 * 18)
-    home_length = 20 + (rng.random(n) * 500).astype(np.int64)
-    long_length = 60 + rng.gamma(1.3, 650, n).astype(np.int64)
-    end = np.minimum(entry + np.where(home_with, home_length, long_length), adult)
-    occurs = np.where(
-        lives_with[candidate], referral["care_with"][candidate], referral["care_without"][candidate]
+    care: Group = {"child": who, "referral": candidate, "start": start}
+    for name in ("without", "with"):
+        end = referral[f"end_{name}"][candidate]
+        care[f"end_{name}"] = end
+        care[f"is_real_{name}"] = _not_inside(who, start, end, referral[f"care_{name}"][candidate])
+        care[f"home_{name}"] = referral[f"home_{name}"][candidate]
+        care[f"reaches_18_{name}"] = end >= adult
+    care["kin_without"] = ~uasc & (kin_uniform < traits.kin)
+    care["kin_with"] = ~uasc & (kin_uniform < traits.kin + KIN_EFFECT * share)
+    care["adult"], care["share"] = adult, referral["care_share"][candidate]
+
+    def choice(codes: tuple[str, ...], shares: tuple[float, ...]) -> NDArray[Any]:
+        weights = np.array(shares)
+        return np.array(codes, dtype=object)[rng.choice(len(codes), n, p=weights / weights.sum())]
+
+    is_16 = age >= 5840
+    first = choice(FIRST_PLACEMENTS, FIRST_PLACEMENT_SHARES)
+    first = np.where((first == "H5") & ~is_16, "K2", np.where(is_16 & (rng.random(n) < 0.35), "H5", first))
+    first = np.where(uasc, choice(UASC_PLACEMENTS, UASC_PLACEMENT_SHARES), first)
+    kin = choice(KINSHIP_PLACEMENTS, KINSHIP_PLACEMENT_SHARES)
+    care["placement_0"] = np.where(care["kin_with"], kin, first)
+    for i in (1, 2):
+        later = choice(LATER_PLACEMENTS, LATER_PLACEMENT_SHARES)
+        later = np.where(np.isin(later, ("H5", "P2")) & ~is_16, "U4", later)
+        later = np.where(np.isin(later, ("A3", "A5")) & (age > 2200), "U4", later)
+        care[f"placement_{i}"] = np.where(uasc & (later != "H5"), "U4", later)
+    legal = choice(FIRST_LEGAL, FIRST_LEGAL_SHARES)
+    care["legal_0"] = np.where(uasc | ((legal == "J1") & (age < 3650)), "V2", legal)
+    for i in (1, 2):
+        care[f"legal_{i}"] = np.where(uasc, "V2", choice(LATER_LEGAL, LATER_LEGAL_SHARES))
+    care["need"] = np.where(uasc & (rng.random(n) < 0.95), "N8", choice(CARE_NEEDS, CARE_NEED_SHARES))
+    leaving = np.where(
+        care["reaches_18_with"],
+        choice(ADULT_EXITS, ADULT_EXIT_SHARES),
+        choice(OTHER_EXITS, OTHER_EXIT_SHARES),
     )
+    care["exit"] = np.where(care["home_with"], "E4A", leaving)
+    care["pieces"] = np.where(care["end_with"] - start < 40, 1, rng.integers(1, 4, n))
+    care["cut_1"], care["cut_2"] = 0.45 * rng.random(n), 0.5 + 0.45 * rng.random(n)
+    # First placements of a few days under a temporary code, and returns that leave days between two episodes.
+    temporary = (rng.random(n) < 0.03) & (care["end_with"] - start > 30)
+    care["temporary"] = np.where(temporary, choice(TEMPORARY_PLACEMENTS, (1, 1, 1, 1, 1)), "")
+    care["temporary_days"] = np.where(temporary, rng.integers(1, 5, n), 0)
+    care["gap_days"] = np.where(rng.random(n) < 0.02, rng.integers(1, 4, n), 0)
+    return care
+
+
+def _not_inside(who: Ints, start: Ints, end: Ints, occurs: Bools) -> Bools:
+    """Which periods happen: none that begins within 30 days of the child's own earlier period."""
     kept = occurs.copy()
     last_child, last_end = -1, -1
     for i in np.flatnonzero(occurs):
-        if who[i] == last_child and entry[i] <= last_end + 30:
+        if who[i] == last_child and start[i] <= last_end + 30:
             kept[i] = False
         else:
-            last_child, last_end = who[i], end[i]
-    other = rng.choice(len(OTHER_EXITS), n, p=OTHER_EXIT_SHARES)
-    return {
-        "child": who,
-        "referral": candidate,
-        "start": entry,
-        "end": end,
-        "is_real": kept,
-        "reaches_18": end >= adult,
-        "home_without": home_without,
-        "home_with": home_with,
-        "kin_without": kin_without,
-        "kin_with": kin_with,
-        "share": share,
-        "home_length": home_length,
-        "other_exit": other,
-        "pieces": rng.integers(1, 4, n),
-        "cut": rng.random((n, 2)),
-        "placement": rng.random((n, 3)),
-        "legal": rng.random((n, 3)),
-    }
+            last_child, last_end = int(who[i]), int(end[i])
+    return kept
+
+
+def _settle_closures(referral: Group, care: Group) -> None:
+    """A case stays open while its own period of care lasts."""
+    closed = referral["closed_with"].copy()
+    real = care["is_real_with"]
+    rows = care["referral"][real]
+    closed[rows] = np.where(referral["is_nfa"][rows], closed[rows], np.maximum(closed[rows], care["end_with"][real]))
+    referral["closure"] = closed
 
 
 def _draw_respite(rng: np.random.Generator, child: Group) -> Group:
@@ -403,11 +549,7 @@ def _draw_respite(rng: np.random.Generator, child: Group) -> Group:
     }
 
 
-def _potential(
-    child: Group,
-    referral: Group,
-    care: Group,
-) -> Group:
+def _potential(child: Group, referral: Group, care: Group) -> Group:
     """Both outcomes of every child with a referral in the trial period (windows of Table 1)."""
     who = np.flatnonzero(child["index_day"] >= 0)
     place = np.full(len(child["index_day"]), -1, np.int64)
@@ -421,25 +563,23 @@ def _potential(
     }
     mine = place[referral["child"]]
     counted = (mine >= 0) & (referral["day"] >= index[mine])
+    cared = place[care["child"]]
+    inside = (cared >= 0) & (care["start"] >= index[cared]) & (care["start"] <= ends[18][cared])
     for world in ("without", "with"):
-        hit = (mine >= 0) & referral[f"care_{world}"]
-        hit &= (referral["entry"] >= index[mine]) & (referral["entry"] <= ends[18][mine])
-        out[f"became_looked_after_{world}"] = _any(mine[hit], len(who))
+        hit = inside & care[f"is_real_{world}"]
+        out[f"became_looked_after_{world}"] = _any(cared[hit], len(who))
         cpp = (mine >= 0) & referral[f"cpp_{world}"]
         cpp &= (referral["cpp_start"] >= index[mine]) & (referral["cpp_start"] <= ends[12][mine])
         out[f"started_cpp_{world}"] = _any(mine[cpp], len(who))
         out[f"plan_days_{world}"] = _plan_days(referral, mine, counted, index, ends[18], world)
-        first = _first_period(care, referral, place, index, ends[18], world)
+        # Ordered by child and entry: written from the last to the first, the first period stays.
+        first = np.full(len(who), np.nan)
+        rows = np.flatnonzero(hit)[::-1]
+        first[cared[rows]] = care[f"kin_{world}"][rows]
         out[f"kinship_care_{world}"] = first
-    inside = (place[care["child"]] >= 0) & care["is_real"]
-    out["is_looked_after"] = _any(
-        place[care["child"]][
-            inside
-            & (care["start"] < index[place[care["child"]]])
-            & (care["end"] > index[place[care["child"]]])
-        ],
-        len(who),
-    )
+    already = (cared >= 0) & care["is_real_with"]
+    already &= (care["start"] < index[cared]) & (care["end_with"] > index[cared])
+    out["is_looked_after"] = _any(cared[already], len(who))
     return out
 
 
@@ -468,25 +608,3 @@ def _plan_days(referral: Group, mine: Ints, counted: Bools, index: Ints, end: In
         days = np.minimum(stop[rows], end[to]) - np.maximum(start[rows], index[to])
         np.add.at(total, to, np.maximum(days, 0))
     return total
-
-
-def _first_period(
-    care: Group,
-    referral: Group,
-    place: Ints,
-    index: Ints,
-    end: Ints,
-    world: str,
-) -> Floats:
-    """1 or 0 for kinship at the first period in the window, NaN for children who do not enter care."""
-    out = np.full(len(index), np.nan)
-    mine = place[care["child"]]
-    rows = np.flatnonzero(
-        (mine >= 0)
-        & referral[f"care_{world}"][care["referral"]]
-        & (care["start"] >= index[mine])
-        & (care["start"] <= end[mine])
-    )
-    for row in rows[::-1]:  # ordered by child and entry: the earliest one is written last
-        out[mine[row]] = float(care[f"kin_{world}"][row])
-    return out

@@ -2,7 +2,7 @@
 
 The landing tables of the synthetic national extracts hold year and month of birth only, so the returns
 carry an invented day, the 15th. UPNs are invented from the pupil pseudonyms. Element order, headers and
-code sets: data-sources.md, sections A and B.
+code sets: docs/raw_data.md, sections A and B.
 """
 
 from __future__ import annotations
@@ -153,9 +153,7 @@ def _prepare(
     """Views of the wanted rows, and one invented UPN per pupil of all rows (so a part is a part of all)."""
     for table in ("cin_records", "cla_episodes", "cla_children"):
         files = str(landing_dir / table / "*.parquet").replace("'", "''")
-        con.execute(
-            f"create temp view all_{table} as select * from read_parquet('{files}', union_by_name = true)"
-        )
+        con.execute(f"create temp view all_{table} as select * from read_parquet('{files}', union_by_name = true)")
     con.execute("create temp table wanted_la as select unnest(?::varchar[]) as la", [la_codes or []])
     con.execute("create temp table wanted_year as select unnest(?::int[]) as year", [years or []])
     wanted = " and ".join(
@@ -330,10 +328,7 @@ def _write_referral(out: TextIO, referral: _Row, cin_plans: list[_Row], cpps: li
     out.write("<CINdetails>" + "".join(map(_leaf, names, values)))
     for start, end in cin_plans:
         out.write(
-            "<CINPlanDates>"
-            + _leaf("CINPlanStartDate", start)
-            + _leaf("CINPlanEndDate", end)
-            + "</CINPlanDates>"
+            "<CINPlanDates>" + _leaf("CINPlanStartDate", start) + _leaf("CINPlanEndDate", end) + "</CINPlanDates>"
         )
     out.write(_leaf("ReferralNFA", nfa))
     for start, end, category, previous in cpps:
@@ -370,17 +365,14 @@ def _birth(year: int | None, month: int | None) -> tuple[int, int] | None:
 
 def _write_ssda903(con: duckdb.DuckDBPyConnection, folder: Path, written: WrittenReturns) -> None:
     sets = con.execute(
-        "select la_code, return_year from cla_episodes union "
-        "select la_code, return_year from cla_children order by all"
+        "select la_code, return_year from cla_episodes union select la_code, return_year from cla_children order by all"
     ).fetchall()
     # A file without rows has its header all the same.
     for la, year in sets:
         place = folder / la / "ssda903"
         place.mkdir(parents=True, exist_ok=True)
         for name, kind in (("episodes", EPISODES), ("header", HEADER), ("uasc", UASC)):
-            (place / f"{year}-{name}.csv").write_text(
-                ",".join(FILES[kind]) + "\n", encoding="utf-8", newline="\n"
-            )
+            (place / f"{year}-{name}.csv").write_text(",".join(FILES[kind]) + "\n", encoding="utf-8", newline="\n")
         (place / f"{year}-ad1.csv").write_text("\n", encoding="utf-8", newline="\n")
     written.ssda903_sets = len(sets)
     episodes = _batches(

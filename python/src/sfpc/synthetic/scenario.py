@@ -152,9 +152,7 @@ def _unplanned(
     rates = np.clip(rng.beta(2.5143, 60.343, len(codes)), 0.012, 0.11)
     shares = np.clip(rng.gamma(0.6, 0.12, len(codes)), 0, 0.35)
     for code, size, rate, share in zip(codes, sizes, rates, shares, strict=True):
-        yield PlannedLa(
-            code, float(size), float(rate), successors=successors.get(code, ()), nfa_share=float(share)
-        )
+        yield PlannedLa(code, float(size), float(rate), successors=successors.get(code, ()), nfa_share=float(share))
 
 
 def _successors(seeds_dir: Path) -> dict[str, tuple[tuple[str, date, float], ...]]:

@@ -45,9 +45,7 @@ def noise_free_ranking(marts_db: Path, truth: Path) -> pd.DataFrame:
         trends = read_mart(connection, "fct_la_quarter_outcomes")
         roles = read_mart(connection, "dim_programme_local_authorities")
         settings = read_settings(connection)
-    planned = pd.read_csv(
-        truth / "planned_rates.csv", dtype={"la_code": str}, parse_dates=["quarter_start_date"]
-    )
+    planned = pd.read_csv(truth / "planned_rates.csv", dtype={"la_code": str}, parse_dates=["quarter_start_date"])
     trends["quarter_start_date"] = pd.to_datetime(trends["quarter_start_date"])
     merged = trends.merge(
         planned[["la_code", "quarter_start_date", "rate"]],
@@ -90,7 +88,7 @@ def simulate_twin_hits(
     """Simulate a panel of LAs of one size with one true twin and count how often it is found.
 
     150 LAs, ten quarters, 4 %, AR(1) shocks of 0.5 points, the twin's correlated 0.9.
-    Source: ../methods A1 and E (FV.MATCH.2).
+    Source: FV.MATCH.2; docs/methods/trend_distance.md.
     """
     rng = np.random.default_rng([seed, referrals_per_quarter or 0])
     quarters = pd.date_range("2018-01-01", periods=SIMULATED_QUARTERS, freq="QS")

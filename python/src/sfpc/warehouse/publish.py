@@ -42,9 +42,7 @@ def publish(paths: Paths) -> list[str]:
         for name in names:
             con.execute(f"create table {MARTS}.{name} as select * from build.{MARTS}.{name} order by all")
             _copy_comments(con, name)
-            con.execute(
-                f"copy {MARTS}.{name} to '{parquet / name}.parquet' (format parquet, compression zstd)"
-            )
+            con.execute(f"copy {MARTS}.{name} to '{parquet / name}.parquet' (format parquet, compression zstd)")
         con.execute("detach build")
         con.execute("checkpoint")
     finally:

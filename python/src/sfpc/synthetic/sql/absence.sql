@@ -1,14 +1,29 @@
--- One pupil in thirty is on two rolls at once: the sessions are split over two rows.
-insert into absence_extract
-select a.school_year, pupil_code(la.la_code, la.seed, a.number), a.nc_year::varchar,
-  nullif(a.possible_autumn, -1) - coalesce(d.possible_autumn, 0), nullif(a.possible_spring, -1),
-  nullif(a.possible_summer, -1), nullif(a.possible_summer6th, -1),
-  nullif(a.absent_autumn, -1), nullif(a.absent_spring, -1), nullif(a.absent_summer, -1), nullif(a.absent_summer6th, -1)
-from absence_rows a cross join la
-left join (select number, school_year, possible_autumn // 3 as possible_autumn from absence_rows where number % 30 = 0 and possible_autumn > 0) d
-  on d.number = a.number and d.school_year = a.school_year
-union all
-select a.school_year, pupil_code(la.la_code, la.seed, a.number), a.nc_year::varchar,
-  a.possible_autumn // 3, 0, 0, 0, 0, 0, 0, 0
-from absence_rows a cross join la
-where a.number % 30 = 0 and a.possible_autumn > 0;
+-- One pupil in thirty is on two rolls at once: the autumn's sessions are split over two rows.
+with rolls as (
+  select
+    *,
+    case
+      when number % 30 = 0 and possible_autumn > 0 then [possible_autumn - possible_autumn // 3, possible_autumn // 3]
+      else [possible_autumn]
+    end as autumns
+  from absence_rows
+),
+enrolled as (
+  select *, unnest(range(1, len(autumns) + 1)) as roll
+  from rolls
+)
+select
+  e.school_year::integer as school_year,
+  p.pupil_id as PupilMatchingRefAnonymous,
+  e.nc_year::varchar as NCyearActual,
+  nullif(e.autumns[e.roll], -1)::integer as SessionsPossible_Autumn,
+  case when e.roll = 1 then nullif(e.possible_spring, -1) else 0 end::integer as SessionsPossible_Spring,
+  case when e.roll = 1 then nullif(e.possible_summer, -1) else 0 end::integer as SessionsPossible_Summer,
+  case when e.roll = 1 then nullif(e.possible_summer6th, -1) else 0 end::integer as SessionsPossible_Summer6th,
+  case when e.roll = 1 then nullif(e.absent_autumn, -1) else 0 end::integer as UnauthorisedAbsence_Autumn,
+  case when e.roll = 1 then nullif(e.absent_spring, -1) else 0 end::integer as UnauthorisedAbsence_Spring,
+  case when e.roll = 1 then nullif(e.absent_summer, -1) else 0 end::integer as UnauthorisedAbsence_Summer,
+  case when e.roll = 1 then nullif(e.absent_summer6th, -1) else 0 end::integer as UnauthorisedAbsence_Summer6th
+from enrolled as e
+inner join person as p on p.number = e.number
+order by e.school_year, e.number, e.roll

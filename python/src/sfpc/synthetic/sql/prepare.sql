@@ -1,14 +1,12 @@
+-- Names shared by all LAs of a run. Days of the draws are integers since 1970-01-01.
 create macro day_of(n) as date '1970-01-01' + n::integer;
 create macro return_year(d) as year(d) + (month(d) >= 4)::integer;
+create macro school_year(d) as year(d) + (month(d) >= 9)::integer;
 create macro year_end(y) as make_date(y, 3, 31);
+create macro first_covered_year() as 2018;
+create macro last_covered_year() as 2025;
 create macro last_day_covered() as date '2025-03-31';
-create macro child_code(la_code, seed, number, version) as upper(left(md5(concat_ws(':', 'child', seed, la_code, number, version)), 12));
-create macro pupil_code(la_code, seed, number) as upper(left(md5(concat_ws(':', 'pupil', seed, la_code, number)), 16));
-create table cin_extract (CIN_ACADYR varchar, CIN_LA varchar, CIN_LAchildID_Anon varchar, CIN_PupilMatchingRefAnonymous varchar, CIN_YearOfBirth integer, CIN_MonthOfBirth integer, CIN_ExpectedDOB date, CIN_UNBORN varchar, CIN_Gender varchar, CIN_Ethnicity varchar, CIN_Disability varchar, CIN_ReferralDate date, CIN_ReferralSource varchar, CIN_ReferralNFA varchar, CIN_PrimaryNeedCode varchar, CIN_CINClosureDate date, CIN_ReasonForClosure varchar, CIN_CPPstartDate date, CIN_CPPendDate date, CIN_InitialCategoryOfAbuse varchar, CIN_NumberOfPreviousCPP integer, CIN_CINPlanStartDate date, CIN_CINPlanEndDate date);
-create table cla_extract (cla_CLA_LA varchar, cla_CHILD_LA_CODE_Anon varchar, cla_PupilMatchingRefAnonymous varchar, cla_PROCESSING_YEAR integer, cla_SEX varchar, cla_ETHNIC varchar, cla_UASC_STATUS varchar, year_of_birth integer, month_of_birth integer, poc_start date, date_episode_started date, reason_for_new_episode varchar, legal_status varchar, cla_CAT_NEED varchar, placement varchar, date_episode_ceased date, reason_episode_ceased varchar);
-create table census_extract (census_year integer, PupilMatchingRefAnonymous varchar, YearOfBirth integer, MonthOfBirth integer, Gender varchar, EthnicGroupMinor varchar, NCyearActual varchar, FSMeligible varchar, EVERFSM_6 varchar, EVERFSM_6_P varchar, EVERFSM_ALL varchar);
-create table absence_extract (school_year integer, PupilMatchingRefAnonymous varchar, NCyearActual varchar, SessionsPossible_Autumn integer, SessionsPossible_Spring integer, SessionsPossible_Summer integer, SessionsPossible_Summer6th integer, UnauthorisedAbsence_Autumn integer, UnauthorisedAbsence_Spring integer, UnauthorisedAbsence_Summer integer, UnauthorisedAbsence_Summer6th integer);
-create table la_statistics (la_code varchar, reference_date date, measure varchar, "value" varchar);
-create table potential_outcomes (la_code varchar, la_child_id varchar, anchor_date date, outcome_id varchar, is_treated boolean, outcome_without double, outcome_with double);
-create table planned_rates (la_code varchar, quarter_start_date date, rate double, twin_of varchar);
-create table planned_las (la_code varchar, twin_of varchar, nominal_effect_points double, has_no_twin boolean, has_failing_trend boolean, referrals_per_year double);
+create macro child_code(la_code, seed, number, version) as
+  upper(left(md5(concat_ws(':', 'child', seed, la_code, number, version)), 12));
+create macro pupil_code(la_code, seed, number) as
+  upper(left(md5(concat_ws(':', 'pupil', seed, la_code, number)), 16));

@@ -1,0 +1,3 @@
+"""Stand-in for dbt's graph of nodes, for the linter only."""
+
+nodes = {}

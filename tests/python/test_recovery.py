@@ -1,0 +1,124 @@
+"""The planted effect is found: on the small set, over seeds, and by matching (FV.EST.1, FV.MATCH.2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import ROOT, SEEDS
+from sfpc.landing.gate import Gate, read_windows
+from sfpc.landing.national import land_national
+from sfpc.marts import EvaluationSettings, open_marts, read_mart, read_settings
+from sfpc.recovery import compile_warehouse, run_recovery, run_seed, summarise
+from sfpc.settings import Paths
+from sfpc.synthetic.twins import noise_free_ranking, simulate_twin_hits, standardise
+
+
+@pytest.fixture(scope="session")
+def settings(synthetic: Paths) -> EvaluationSettings:
+    with open_marts(synthetic.marts_db) as connection:
+        return read_settings(connection)
+
+
+def test_without_noise_the_twin_is_nearest_and_always_in_the_ten(synthetic: Paths) -> None:
+    ranking = noise_free_ranking(synthetic.marts_db, synthetic.truth)
+    with_twins = ranking[ranking.groupby("treatment_la_id")["is_twin"].transform("any")]
+    nearest = with_twins[with_twins["rank"] == 1].set_index("treatment_la_id")["is_twin"]
+    planned = pd.read_csv(synthetic.truth / "planned_las.csv", dtype=str)
+    expected = set(planned["twin_of"].dropna())
+    assert set(nearest.index) == expected, "every LA with a planted twin has one among the ten"
+    assert nearest.sum() >= 3
+
+
+def test_without_noise_the_la_without_a_twin_stands_apart(synthetic: Paths) -> None:
+    ranking = noise_free_ranking(synthetic.marts_db, synthetic.truth)
+    planned = pd.read_csv(synthetic.truth / "planned_las.csv", dtype={"la_code": str})
+    alone = planned.loc[planned["has_no_twin"], "la_code"].item()
+    nearest = ranking[ranking["rank"] == 1].set_index("treatment_la_id")["distance"]
+    assert nearest.idxmax() == alone
+    assert nearest[alone] > 2 * nearest.drop(alone).max()
+
+
+def test_hit_rates_by_size_lie_in_the_published_bands(settings: EvaluationSettings) -> None:
+    """Noise-free top one at least 75 %, 5,200 a quarter top ten at least 50 %, 1,300 at least chance (6.7 %)."""
+    none = simulate_twin_hits(None, 40, settings)
+    large = simulate_twin_hits(5200, 60, settings)
+    usual = simulate_twin_hits(1300, 60, settings)
+    assert none.top_one >= 0.75
+    assert none.top_ten == 1.0
+    assert large.top_ten >= 0.40
+    assert usual.top_ten >= 0.067
+    assert none.top_one > large.top_one >= usual.top_one
+
+
+def test_standardising_in_python_is_what_the_mart_does(synthetic: Paths) -> None:
+    with open_marts(synthetic.marts_db) as connection:
+        mart = read_mart(connection, "fct_la_quarter_outcomes")
+    mart = mart.sort_values(["la_id", "quarter_start_date"]).reset_index(drop=True)
+    here = standardise(
+        mart[["programme_id", "outcome_id", "la_id", "quarter_start_date", "value", "denominator_count"]]
+    )
+    for column in ("standardised_value", "standardised_change", "change_standard_error"):
+        np.testing.assert_allclose(here[column], mart[column], rtol=1e-9, atol=1e-12)
+
+
+def test_summary_by_hand() -> None:
+    runs = pd.DataFrame(
+        {
+            "model": "linear",
+            "estimate_pp": [-1.0, -3.0],
+            "truth_pp": [-2.0, -2.0],
+            "ci_low_pp": [-1.5, -3.5],
+            "ci_high_pp": [-0.5, -1.5],
+            "standard_error_pp": [0.3, 0.5],
+        }
+    )
+    summary = summarise(runs)["linear"]
+    assert summary["bias_pp"] == pytest.approx(0.0)
+    assert summary["monte_carlo_se_pp"] == pytest.approx(1.0)
+    assert summary["coverage_pct"] == 50.0
+
+
+def test_one_seed_runs_from_extracts_to_estimate(tmp_path: Path) -> None:
+    """The compiled warehouse without dbt gives what the whole way gives: an effect near the planted one."""
+    paths = Paths(ROOT, tmp_path / "data", tmp_path / "outputs")
+    paths.data.mkdir()
+    compiled = compile_warehouse(paths, paths.data)
+    rows = run_seed(ROOT, compiled, tmp_path / "seed", seed=5, volume=0.2)
+    assert {r["model"] for r in rows} == {"logit", "linear"}
+    for row in rows:
+        assert abs(row["estimate_pp"] - row["truth_pp"]) < 4 * row["standard_error_pp"]
+    assert not (tmp_path / "seed").exists()
+
+
+@pytest.mark.long
+def test_recovery_over_fifty_seeds(tmp_path: Path) -> None:
+    paths = Paths(ROOT, tmp_path / "data", tmp_path / "outputs")
+    paths.data.mkdir()
+    summary = summarise(run_recovery(paths, seeds=50))
+    for values in summary.values():
+        assert abs(values["bias_pp"]) <= 2 * values["monte_carlo_se_pp"]
+
+
+@pytest.mark.long
+def test_truth_lies_in_the_interval_on_the_full_small_set(tmp_path: Path) -> None:
+    from sfpc.cli import DEFAULT_SEED
+    from sfpc.evaluation import run
+    from sfpc.recovery import primary_truth
+    from sfpc.synthetic.extracts import synthesise
+    from sfpc.warehouse.build import build
+
+    paths = Paths(ROOT, tmp_path / "data", tmp_path / "outputs")
+    paths.data.mkdir()
+    synthesise("small", DEFAULT_SEED, paths.extracts, paths.truth, SEEDS, quiet=True)
+    windows = read_windows(SEEDS / "protocol" / "data_windows.csv")
+    with Gate(paths.landing, "national", windows, base=paths.extracts) as gate:
+        land_national(paths.extracts, gate)
+    build(paths)
+    results = run(paths.marts_db, paths.results)
+    truth = primary_truth(paths, paths.marts_db, results.matched_pairs, results.cem_shares)
+    primary = results.effects[results.effects["is_primary"]].iloc[0]
+    assert primary["ci_low"] <= truth <= primary["ci_high"]
