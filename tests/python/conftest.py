@@ -44,7 +44,7 @@ def querying(paths: Paths) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @pytest.fixture(scope="session")
 def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Paths:
-    """A small synthetic run at an eighth of its volume: extracts, truth, landing, dbt build (its tests included) and marts."""
+    """A small synthetic run at an eighth of its volume, through landing and dbt build (tests included)."""
     folder = tmp_path_factory.mktemp("synthetic")
     paths = Paths(ROOT, folder / "data", folder / "outputs")
     paths.data.mkdir()

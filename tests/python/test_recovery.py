@@ -103,8 +103,7 @@ def test_recovery_over_fifty_seeds(tmp_path: Path) -> None:
         assert abs(values["bias_pp"]) <= 2 * values["monte_carlo_se_pp"]
 
 
-@pytest.mark.long
-def test_truth_lies_in_the_interval_on_the_full_small_set(tmp_path: Path) -> None:
+def test_truth_lies_in_the_interval_on_the_small_set(tmp_path: Path) -> None:
     from sfpc.cli import DEFAULT_SEED
     from sfpc.evaluation import run
     from sfpc.recovery import primary_truth

@@ -1,4 +1,4 @@
-"""Statutory returns all the way to referrals and periods of care, with an account of every raw row."""
+"""Statutory returns all the way to referrals and periods of care, with an account of every raw row (DP.9)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sfpc.errors import InputError
 from sfpc.landing.gate import Gate, read_windows
 from sfpc.landing.pseudonym import load_key
 from sfpc.landing.returns import land_returns
-from sfpc.progress import say, step
+from sfpc.progress import step
 from sfpc.settings import Paths
 from sfpc.warehouse.build import build
 from sfpc.warehouse.publish import marts_connection

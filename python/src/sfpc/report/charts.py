@@ -18,9 +18,9 @@ from typing import Any
 
 import matplotlib
 import matplotlib.dates
-from matplotlib.lines import Line2D
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from sfpc.report.words import decimal, interval
 
@@ -408,10 +408,8 @@ class _FlowDrawing:
             y = bottom + 14
             self._arrow(middle, start, middle, y)
             self._arrow(middle, centre, side_x, centre)
-        if self.is_narrow:
-            y = self._arms_below_each_other(flow, y, gap)
-        else:
-            y = self._arms_side_by_side(flow, y, gap)
+        arms = self._arms_below_each_other if self.is_narrow else self._arms_side_by_side
+        y = arms(flow, y, gap)
         y = self._box(left, y, self.width - 2, flow.last, is_last=True)
         height = math.ceil(y + 1)
         return (

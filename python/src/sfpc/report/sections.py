@@ -130,7 +130,7 @@ def studies(inputs: Inputs) -> list[Study]:
     areas = inputs.marts["dim_programme_local_authorities"]
     found = []
     pairs = inputs.results["effects"][["programme_id", "outcome_id"]].drop_duplicates()
-    for row in pairs.itertuples():
+    for row in records(pairs):
         known = row.outcome_id in outcomes.index
         outcome = (
             {str(name): value for name, value in outcomes.loc[row.outcome_id].items()}
@@ -183,7 +183,8 @@ def finding(study: Study) -> dict[str, Any]:
         "truth": _truth_words(study, primary),
         "chart": _effect_chart(study),
         "chart_note": (
-            f"The thick bar is the primary model, the other a check with a second model. Bars: {confidence(study.inputs)}"
+            "The thick bar is the primary model, the other a check with a second model. Bars:"
+            f" {confidence(study.inputs)}"
             f" interval. Unit: {primary['scale']}."
         ),
         "scale": primary["scale"],
@@ -224,7 +225,7 @@ def _effect_chart(study: Study) -> str:
             high=float(row.ci_high),
             is_primary=bool(row.is_primary),
         )
-        for row in effects.itertuples()
+        for row in records(effects)
     ]
     truth = None if study.truth is None else study.truth.effect
     described = "; ".join(f"{b.label} {words.decimal(b.estimate)} ({words.interval(b.low, b.high)})" for b in bars)
@@ -260,8 +261,10 @@ def participants(study: Study) -> dict[str, Any]:
     primary = study.primary
     flow = _flow(study, referrals, left_out, sample)
     said = (
-        f"Flow from {words.whole(referrals)} referrals to {words.whole(int(primary['children_count']))} children"
-        f" analysed, {words.whole(int(primary['treated_children_count']))} of them treated. The table below gives"
+        f"Flow from {words.whole(referrals)} referrals to {words.whole(int(primary['children_count']))}"
+        " children"
+        f" analysed, {words.whole(int(primary['treated_children_count']))} of them treated. The table below"
+        " gives"
         " the same numbers by LA."
     )
     return {
@@ -326,7 +329,8 @@ def _flow(study: Study, referrals: int, left_out: list[tuple[str, int]], sample:
     end_lines = [
         f"{words.whole(int(primary['treated_children_count']))} treated,"
         f" {words.whole(final - int(primary['treated_children_count']))} not treated",
-        f"{words.times(int(primary['cluster_count']), 'LA')}, {int(primary['treated_cluster_count'])} of them with"
+        f"{words.times(int(primary['cluster_count']), 'LA')}, {int(primary['treated_cluster_count'])} of"
+        " them with"
         " treated children",
     ]
     if final != matched:
@@ -396,11 +400,12 @@ def _flow_table(study: Study, steps: pd.DataFrame, last: int, left_out: list[tup
         name = words.times(len(ids), "other LA") if len(ids) > 1 else f"{study.la(ids[0])} ({ids[0]})"
         rows.append(Row((name, group[1], *map(words.whole, cells(ids)))))
     rows.append(Row(("All", "", *map(words.whole, cells(list(parts)))), kind="total"))
-    names = {int(row.step_number): str(row.step).removeprefix(_SPECIAL_STEP) for row in steps.itertuples()}
+    names = {int(row.step_number): str(row.step).removeprefix(_SPECIAL_STEP) for row in records(steps)}
     return Table(
         key=f"flow-table-{study.key}",
         caption=(
-            "Referrals and children by LA. Each referral is counted once: in one of the reasons for being left out,"
+            "Referrals and children by LA. Each referral is counted once: in one of the reasons for being"
+            " left out,"
             " or in the analysis sample"
         ),
         columns=[
@@ -464,7 +469,8 @@ def comparators(study: Study) -> dict[str, Any]:
         "panels": panels,
         "noise": _noise_words(study),
         "rule": (
-            f"The {settings['matching_ranking_length']} candidates whose changes from quarter to quarter lie nearest"
+            f"The {settings['matching_ranking_length']} candidates whose changes from quarter to quarter lie"
+            " nearest"
             " to those of the treatment LA are ranked. "
             + _decided(ranking)
             + f" It takes the nearest with a noise ratio of at most {settings['matching_calliper_noise_ratio']:g},"
@@ -492,7 +498,7 @@ def _lines(study: Study, la: str) -> list[charts.Line]:
     if len(accepted):
         drawn += [
             _line(study, accepted[accepted["la_id"] == row.candidate_la_id], row.candidate_la_id)
-            for row in ranking[ranking["is_accepted"].astype(bool)].itertuples()
+            for row in records(ranking[ranking["is_accepted"].astype(bool)])
         ]
     else:
         # Nothing was accepted, so the results hold no series: the nearest show why.
@@ -501,7 +507,7 @@ def _lines(study: Study, la: str) -> list[charts.Line]:
         quarters = quarters[quarters["quarter_start_date"].isin(window)]
         drawn += [
             _line(study, quarters[quarters["la_id"] == row.candidate_la_id], row.candidate_la_id)
-            for row in ranking.head(_NEAREST_SHOWN).itertuples()
+            for row in records(ranking.head(_NEAREST_SHOWN))
         ]
     return [line for line in drawn if len(line.days)]
 
@@ -533,7 +539,7 @@ def _ranking_table(study: Study, la: str, own: pd.DataFrame) -> Table:
             ),
             kind="chosen" if row.is_accepted else "",
         )
-        for row in own.sort_values("rank").itertuples()
+        for row in records(own.sort_values("rank"))
     ]
     quarters = sorted({int(n) for n in own["quarters_count"]})
     over = f", over {words.listed([str(n) for n in quarters])} quarters" if quarters else ""
@@ -555,9 +561,12 @@ def _noise_words(study: Study) -> list[str]:
     """How much of the distances is sampling noise."""
     accepted = study.result("la_ranking").query("is_accepted == True")
     said = [
-        "How to read the noise ratio. A quarterly rate jumps by chance, since it rests on few children. The noise"
-        " ratio divides the distance of two LAs by the distance that two LAs with identical underlying trends would"
-        " show by chance alone. Near 1, the pair is as alike as two identical LAs would look; below 1, it is that"
+        "How to read the noise ratio. A quarterly rate jumps by chance, since it rests on few children. The"
+        " noise"
+        " ratio divides the distance of two LAs by the distance that two LAs with identical underlying"
+        " trends would"
+        " show by chance alone. Near 1, the pair is as alike as two identical LAs would look; below 1, it"
+        " is that"
         " close by luck; well above 1, the two really differ.",
     ]
     trends = study.result("matched_trends").query("arm == 'treatment'")
@@ -568,17 +577,21 @@ def _noise_words(study: Study) -> list[str]:
         said.append(
             f"Here a typical quarter of a treatment LA holds {words.whole(size)} children, of whom"
             f" {words.decimal(100 * rate, 1)}% have the outcome. Chance alone moves such a rate by up to"
-            f" {words.decimal(half, 1)} percentage points either way in 95 of 100 quarters (the grey band in the"
+            f" {words.decimal(half, 1)} percentage points either way in 95 of 100 quarters (the grey band in"
+            " the"
             " charts)."
         )
     if len(accepted):
         ratios = accepted["noise_ratio"].astype(float)
         below = int((ratios < 1).sum())
         said.append(
-            f"Of the {words.times(len(ratios), 'accepted pair')}, {below} {'has' if below == 1 else 'have'} a ratio"
+            f"Of the {words.times(len(ratios), 'accepted pair')}, {below} {'has' if below == 1 else 'have'}"
+            " a ratio"
             f" below 1 (median {words.decimal(float(ratios.median()))}, largest"
-            f" {words.decimal(float(ratios.max()))}). For a ratio of 1 or less, sampling noise explains the whole"
-            " distance; the order among such pairs is largely luck. A small ratio therefore says that nothing speaks"
+            f" {words.decimal(float(ratios.max()))}). For a ratio of 1 or less, sampling noise explains the"
+            " whole"
+            " distance; the order among such pairs is largely luck. A small ratio therefore says that"
+            " nothing speaks"
             " against the pair, and not that the two LAs move together."
         )
     return said
@@ -588,7 +601,7 @@ def _exclusion_table(study: Study) -> Table | None:
     """Treatment LAs without a comparator, and LAs that may not serve as one, with the reasons."""
     rows = [
         Row((study.la(row.treatment_la_id), "Treatment LA left out", words.sentence(str(row.reason))))
-        for row in study.result("matched_pairs").query("status == 'excluded'").itertuples()
+        for row in records(study.result("matched_pairs").query("status == 'excluded'"))
     ]
     areas = study.mart("dim_programme_local_authorities")
     barred = areas[~areas["is_matching_candidate"].astype(bool) & ~areas["is_treatment_la"].astype(bool)]
@@ -619,7 +632,8 @@ def _twin_words(study: Study) -> str:
     hits = int(twins["is_twin"].sum())
     return (
         f"The synthetic LAs were made with known twins, whose underlying trends are alike. {hits} of the"
-        f" {words.times(len(twins), 'accepted pair')} {'is a pair' if hits == 1 else 'are pairs'} of planted twins."
+        f" {words.times(len(twins), 'accepted pair')} {'is a pair' if hits == 1 else 'are pairs'} of planted"
+        " twins."
     )
 
 
@@ -649,8 +663,10 @@ def balance(study: Study) -> dict[str, Any]:
     if len(worst):
         row = worst.iloc[0]
         said.append(
-            f"Of {words.times(len(frame), 'level')} of {words.times(len(rows), 'characteristic')}, {over['before']}"
-            f" differed by more than {BALANCE_LIMIT:g} before matching and {over['after']} after it. The largest"
+            f"Of {words.times(len(frame), 'level')} of {words.times(len(rows), 'characteristic')},"
+            f" {over['before']}"
+            f" differed by more than {BALANCE_LIMIT:g} before matching and {over['after']} after it. The"
+            " largest"
             f" difference after matching is {words.decimal(float(row['after']), 3)}"
             f" ({words.plain(str(row['covariate']))}, level ‘{row['level']}’). What matching leaves, and"
             " characteristics on which children are not matched, the regression adjusts for."
@@ -660,10 +676,14 @@ def balance(study: Study) -> dict[str, Any]:
     if len(overall):
         row = overall.iloc[0]
         said.append(
-            f"The imbalance L1 over all characteristics together went from {words.decimal(float(row['l1_before']), 3)} to"
-            f" {words.decimal(float(row['l1_after']), 3)}. It is 0 where two groups have exactly the same mix of"
-            " children and 1 where they share none. It is measured on much finer groups than the matching uses;"
-            " most of these hold few children, so that it stays well above 0 by chance alone. The change is what"
+            "The imbalance L1 over all characteristics together went from"
+            f" {words.decimal(float(row['l1_before']), 3)} to"
+            f" {words.decimal(float(row['l1_after']), 3)}. It is 0 where two groups have exactly the same"
+            " mix of"
+            " children and 1 where they share none. It is measured on much finer groups than the matching"
+            " uses;"
+            " most of these hold few children, so that it stays well above 0 by chance alone. The change is"
+            " what"
             " counts."
         )
     described = (
@@ -708,7 +728,8 @@ def _share_table(study: Study) -> Table:
     return Table(
         key=f"shares-{study.key}",
         caption=(
-            "Children matched and imbalance L1, by treatment LA (a comparison LA that serves several treatment LAs"
+            "Children matched and imbalance L1, by treatment LA (a comparison LA that serves several"
+            " treatment LAs"
             " counts in each)"
         ),
         columns=[
@@ -750,7 +771,7 @@ def _level_table(study: Study, frame: pd.DataFrame) -> Table:
                 words.decimal(float(row.difference_after), 3),
             )
         )
-        for row in ordered.itertuples()
+        for row in records(ordered)
     ]
     return Table(
         key=f"levels-{study.key}",
@@ -777,7 +798,7 @@ def estimates(study: Study) -> Table:
     effects = study.result("effects")
     marks, notes = lettered([None if pd.isna(note) else str(note) for note in effects["note"]])
     rows = []
-    for row, mark in zip(effects.itertuples(), marks, strict=True):
+    for row, mark in zip(records(effects), marks, strict=True):
         rows.append(
             Row(
                 (
@@ -837,7 +858,7 @@ def planted_by_la(study: Study) -> Table | None:
                 words.decimal(row.effect),
             )
         )
-        for row in truth.by_la.itertuples()
+        for row in records(truth.by_la)
     ]
     rows.append(
         Row(
@@ -871,7 +892,8 @@ def data_quality(inputs: Inputs, held: list[Study]) -> dict[str, Any]:
     landing = inputs.landing
     windows = landing.manifest.get("windows", {}) if landing else {}
     periods = [
-        f"{words.sentence(words.plain(name.rpartition(':')[2]))}: {words.long_date(date.fromisoformat(first))}"
+        f"{words.sentence(words.plain(name.rpartition(':')[2]))}:"
+        f" {words.long_date(date.fromisoformat(first))}"
         f" to {words.long_date(date.fromisoformat(last))}"
         for name, (first, last) in sorted(windows.items())
     ]
@@ -966,7 +988,7 @@ def _unseen(inputs: Inputs, held: list[Study]) -> list[str]:
         parts = [
             f"{words.plain(str(row.covariate))} {100 * row.treated_share_before:.1f}% and"
             f" {100 * row.control_share_before:.1f}%"
-            for row in counts.sort_values("treated_share_before", ascending=False).itertuples()
+            for row in records(counts.sort_values("treated_share_before", ascending=False))
         ]
         if parts:
             said.append(f"Not observed, as shares of the treatment and the comparison arm: {'; '.join(parts)}.")
@@ -979,7 +1001,8 @@ def _unseen(inputs: Inputs, held: list[Study]) -> list[str]:
     absent = sorted(set(register["la_id"]) - seen)
     if absent:
         said.append(
-            f"{words.whole(len(absent))} of the {words.times(len(register), 'LA')} in the register have no data here"
+            f"{words.whole(len(absent))} of the {words.times(len(register), 'LA')} in the register have no"
+            " data here"
             " and could not serve for comparison."
         )
     return said
@@ -1050,7 +1073,7 @@ def recovery(inputs: Inputs) -> dict[str, Any] | None:
         else "",
         "table": Table(
             key="recovery-table",
-            caption=f"Recovery of a planted effect (percentage points; coverage of the {confidence(inputs)} interval in %)",
+            caption="Recovery of a planted effect, in percentage points",
             columns=[
                 text("Model"),
                 number("Seeds"),
@@ -1058,7 +1081,7 @@ def recovery(inputs: Inputs) -> dict[str, Any] | None:
                 number("Mean truth"),
                 number("Bias"),
                 number("Monte Carlo standard error"),
-                number("Coverage, %"),
+                number(f"{confidence(inputs)} interval covers, % of seeds"),
             ],
             rows=cells,
         ),
@@ -1066,7 +1089,7 @@ def recovery(inputs: Inputs) -> dict[str, Any] | None:
             key="twin-hits",
             caption="How often the planted twin of an LA is found, by size of LA",
             columns=[
-                number("Referrals a quarter"),
+                text("Referrals a quarter"),
                 number("Twin is the nearest, %"),
                 number("Twin is among the ten nearest, %"),
                 text("Note"),
@@ -1074,7 +1097,7 @@ def recovery(inputs: Inputs) -> dict[str, Any] | None:
             rows=[
                 Row(
                     (
-                        words.whole(hit["referrals_per_quarter"]),
+                        words.whole(size) if (size := hit.get("referrals_per_quarter")) else "no sampling noise",
                         words.decimal(hit.get("share_top_one_pct"), 1),
                         words.decimal(hit.get("share_top_ten_pct"), 1),
                         str(hit.get("note") or words.DASH),
@@ -1101,7 +1124,7 @@ def protocol(inputs: Inputs) -> dict[str, Any]:
     for position, topic in enumerate(frame["topic"].drop_duplicates()):
         own = frame[frame["topic"] == topic]
         rows = []
-        for row in own.itertuples():
+        for row in records(own):
             is_done = row.status == "implemented"
             models = "" if pd.isna(row.model_names) else str(row.model_names)
             place = models or (f"in {row.home}" if is_done else words.DASH)
@@ -1130,19 +1153,23 @@ def limits(inputs: Inputs, held: list[Study]) -> list[str]:
     said = []
     if inputs.is_synthetic:
         said.append(
-            "The data are synthetic. The report shows that the method runs and how near it comes to a planted effect;"
+            "The data are synthetic. The report shows that the method runs and how near it comes to a"
+            " planted effect;"
             " it says nothing about the real programme."
         )
     for study in held:
         primary = study.primary
+        treated = int(primary["treated_cluster_count"])
+        others = int(primary["cluster_count"]) - treated
         said.append(
-            f"The estimate rests on {words.times(int(primary['treated_cluster_count']), 'treatment LA')} and"
-            f" {words.times(int(primary['cluster_count']) - int(primary['treated_cluster_count']), 'comparison LA')}. What"
-            " happened in one of them weighs heavily, and other LAs may fare differently."
+            f"The estimate rests on {words.times(treated, 'treatment LA')} and"
+            f" {words.times(others, 'comparison LA')}. What happened in one of them weighs heavily, and other LAs"
+            " may fare differently."
         )
         if not set(study.result("la_ranking")["decision"].dropna()) - {"automatic rule"}:
             said.append(
-                "Comparison LAs were chosen by rule. The protocol asks that a person looks at each pair's trends and"
+                "Comparison LAs were chosen by rule. The protocol asks that a person looks at each pair's"
+                " trends and"
                 " accepts or rejects it."
             )
     said += [meaning for clause, meaning in _OPEN_CLAUSES.items() if _is_planned(inputs, clause)]
@@ -1178,12 +1205,17 @@ def about(inputs: Inputs) -> dict[str, Any]:
             columns=[text("Meaning"), number("Value"), text("Clause"), text("Name")],
             rows=[
                 Row((str(r.meaning), str(r.value), str(r.clause), str(r.setting)))
-                for r in settings.sort_values("setting").itertuples()
+                for r in records(settings.sort_values("setting"))
             ]
             if {"clause", "meaning"} <= set(settings.columns)
             else [],
         ),
     }
+
+
+def records(frame: pd.DataFrame) -> list[Any]:
+    """The rows as named tuples of plain values."""
+    return list(frame.itertuples())
 
 
 def as_day(value: Any) -> date:

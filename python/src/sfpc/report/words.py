@@ -154,11 +154,13 @@ def finding(
     if is_share:
         first = (
             f"For every 100 children referred under {programme}, {direction(estimate)} had the outcome"
-            f" ‘{label}’ than would have had it without ({confidence} interval: {change_interval(low, high)})."
+            f" ‘{label}’ than would have had it without ({confidence} interval:"
+            f" {change_interval(low, high)})."
         )
     else:
         first = (
-            f"Under {programme}, the outcome ‘{label}’ came to {direction(estimate)} {effect['scale']} per child"
+            f"Under {programme}, the outcome ‘{label}’ came to {direction(estimate)} {effect['scale']} per"
+            " child"
             f" than it would have without ({confidence} interval: {change_interval(low, high)})."
         )
     chance = float(effect["p_value"])
@@ -186,7 +188,8 @@ def finding(
         rest.append(
             (
                 "Against what.",
-                f"Before the programme, {decimal(baseline, 1)} in every 100 matched children of both groups had"
+                f"Before the programme, {decimal(baseline, 1)} in every 100 matched children of both groups"
+                " had"
                 " this outcome.",
             )
         )

@@ -32,7 +32,6 @@ from sfpc.synthetic.scenario import (
     load_scenario,
 )
 
-
 LAID_OUT = ("cin", "cla", "census", "absence", "statistics")
 MEMORY_LIMIT = "2GB"
 SAID_FROM_ROWS = 5_000_000

@@ -60,7 +60,7 @@ KINSHIP_PLACEMENT_SHARES = (0.80, 0.15, 0.05)
 FIRST_PLACEMENTS = ("U6", "U4", "U5", "K2", "P1", "H5", "R3", "K1", "Z1")
 FIRST_PLACEMENT_SHARES = (0.59, 0.10, 0.02, 0.08, 0.075, 0.10, 0.015, 0.005, 0.015)
 LATER_PLACEMENTS = ("U4", "U6", "U1", "U3", "K2", "P1", "A5", "A3", "H5", "R3", "P2")
-LATER_PLACEMENT_SHARES = (0.35, 0.16, 0.09, 0.05, 0.10, 0.07, 0.08, 0.03, 0.05, 0.01, 0.01)
+LATER_PLACEMENT_SHARES = (0.30, 0.12, 0.12, 0.06, 0.08, 0.12, 0.08, 0.04, 0.05, 0.02, 0.01)
 UASC_PLACEMENTS = ("U6", "H5", "U4", "K2")
 UASC_PLACEMENT_SHARES = (0.45, 0.40, 0.10, 0.05)
 TEMPORARY_PLACEMENTS = ("T0", "T1", "T2", "T3", "T4")
@@ -72,21 +72,20 @@ LATER_LEGAL_SHARES = (0.60, 0.20, 0.08, 0.12)
 # Shares below are of referrals unless a comment says otherwise; docs/synthetic_extracts.md has target and result.
 NOT_IN_NEED_SHARE, NOT_IN_NEED_SD = 0.32, 0.10  # of referrals with further action, between LAs
 CARE_IF_NFA, CARE_IF_NOT_IN_NEED = 0.25, 0.3  # relative to the LA's rate
-RATE_FACTOR = 0.82  # of the LA's rate, what one referral adds: later referrals of the child add the rest
-CARE_DELAY_DAYS = 165.0
-UASC_SHARE_OF_STARTS, UASC_CARE_CHANCE = 0.14, 0.92
-CPP_CHANCE = 0.165
-CPP_LEVEL_SD, CPP_SHOCK_SD = 0.2, 0.06
+CARE_DELAY_DAYS, CARE_DELAY_INFANT_DAYS = 165.0, 100.0
+UASC_SHARE_OF_STARTS, UASC_CARE_CHANCE = 0.16, 0.92
+CPP_CHANCE = 0.175
+CPP_LEVEL_SD, CPP_SHOCK_SD = 0.27, 0.15
 CPP_EFFECT, DAYS_EFFECT, HOME_EFFECT, KIN_EFFECT = -0.02, -0.10, 0.04, 0.05
 HOME_SHARE, HOME_SD = 0.20, 0.04
-KIN_SHARE, KIN_SD = 0.165, 0.03
-AGAIN_CHANCE, AGAIN_DAYS = 0.40, 210.0
+KIN_SHARE, KIN_SD = 0.195, 0.03
+AGAIN_CHANCE, AGAIN_DAYS = 0.43, 205.0
 WAITS_FOR_CARE_TO_END = 0.9
 VOLUME_SHOCK_SD = 0.12
-CHILDREN_PER_REFERRAL = 1 / 1.45
+CHILDREN_PER_REFERRAL, CHILDREN_TREND = 1 / 1.55, -0.012
 RISK_BY_AGE_MONTHS = (0, 12, 60, 120, 192)
-RISK_BY_AGE = (2.8, 2.2, 0.85, 0.72, 0.80, 1.9)
-RISK_NORMALISER = 1.26
+RISK_BY_AGE = (2.9, 2.4, 0.78, 0.72, 0.76, 2.0)
+RISK_NORMALISER = 1.25
 
 
 @dataclass(frozen=True)
@@ -275,7 +274,8 @@ def _expected_children(rng: np.random.Generator, la: PlannedLa, months: NDArray[
     spring = (months >= np.datetime64("2020-04")) & (months <= np.datetime64("2020-06"))
     later = (months > np.datetime64("2020-06")) & (months <= np.datetime64("2021-03"))
     expected *= np.where(spring, 0.82, np.where(later, 0.93, 1.0))
-    year = (months.astype(np.int64) + 9) // 12
+    year = 1970 + (months.astype(np.int64) + 9) // 12  # financial year, by its end
+    expected *= 1 + CHILDREN_TREND * (year - FIRST_RETURN_YEAR)
     shocks = np.exp(rng.normal(0, VOLUME_SHOCK_SD, year[-1] - year[0] + 1) - VOLUME_SHOCK_SD**2 / 2)
     return cast(Floats, expected * shocks[year - year[0]])
 
@@ -298,7 +298,7 @@ def _draw_children(rng: np.random.Generator, la: PlannedLa) -> Group:
     )
     shares = rng.dirichlet(ETHNICITY_SHARES * 1.5)
     disabled = rng.random(n) < np.where(age_days > 365, 0.14, 0.05)
-    fsm_share = np.clip(0.50 + 0.02 * (first_day - days_since_epoch(FIRST_ENTRY)) / 365.25, 0.5, 0.7)
+    fsm_share = np.clip(0.48 + 0.03 * (first_day - days_since_epoch(FIRST_ENTRY)) / 365.25, 0.48, 0.74)
     ethnicity = np.where(
         uasc,
         rng.choice(len(ETHNICITIES), n, p=UASC_ETHNICITY_SHARES / UASC_ETHNICITY_SHARES.sum()),
@@ -320,7 +320,7 @@ def _draw_children(rng: np.random.Generator, la: PlannedLa) -> Group:
         "has_new_id": rng.random(n) < 0.01,
         "is_mover": (rng.random(n) < 0.015) & ~uasc,
         "gender_conflict": rng.random(n) < 0.003,
-        "earlier_plans": ((rng.random(n) < 0.15) & (age_days > 700)).astype(np.int64) * (1 + (rng.random(n) < 0.2)),
+        "earlier_plans": ((rng.random(n) < 0.24) & (age_days > 700)).astype(np.int64) * (1 + (rng.random(n) < 0.2)),
         "unsure": rng.random(n),
     }
 
@@ -360,13 +360,14 @@ def _draw_referrals(
     weight_in_need = (1 - CARE_IF_NFA * nfa_share - CARE_IF_NOT_IN_NEED * low) / (open_share - low)
     factor = np.where(nfa, CARE_IF_NFA, np.where(not_in_need, CARE_IF_NOT_IN_NEED, weight_in_need))
     alone = uasc_share(la)
-    others = np.maximum(RATE_FACTOR * rates[quarter] - UASC_CARE_CHANCE * alone, 0.002) / (1 - alone)
+    others = np.maximum(rates[quarter] - UASC_CARE_CHANCE * alone, 0.002) / (1 - alone)
     base = np.clip(others * factor * _relative_risk(child, active, months), 0, 0.97)
     # A programme for families does not reach children who came without theirs.
     base = np.where(uasc, UASC_CARE_CHANCE, base)
     changed = np.where(uasc, base, np.clip(base + la.effect * effect_share, 0, 1))
     uniform = rng.random(n)
-    delay = rng.exponential(np.where(uasc, 6.0, CARE_DELAY_DAYS), n).astype(np.int64)
+    waiting = np.where(uasc, 6.0, np.where(months < 12, CARE_DELAY_INFANT_DAYS, CARE_DELAY_DAYS))
+    delay = rng.exponential(waiting, n).astype(np.int64)
     entry = np.maximum(day + delay, birth + 1)
     adult = add_months(birth, 12 * 18)
     possible = (entry < adult - 30) & (entry <= days_since_epoch(LAST_DAY))
@@ -379,8 +380,8 @@ def _draw_referrals(
     cpp_changed = np.clip(cpp_base + CPP_EFFECT * has_programme, 0, 1)
     cpp_uniform = rng.random(n)
     cpp = {"without": cpp_uniform < cpp_base, "with": cpp_uniform < cpp_changed}
-    cpp_length = np.clip(rng.lognormal(np.log(222), 0.72, n), 20, 1500).astype(np.int64)
-    plan_length = np.where(in_need, np.clip(rng.lognormal(np.log(150), 1.2, n), 10, 2000), 0).astype(np.int64)
+    cpp_length = np.clip(rng.lognormal(np.log(225), 0.68, n), 20, 850).astype(np.int64)
+    plan_length = np.where(in_need, np.clip(rng.lognormal(np.log(135), 1.3, n), 10, 2200), 0).astype(np.int64)
     assessment = 10 + (rng.random(n) * 40).astype(np.int64)
     plan_start = day + assessment
     shorter = {"without": np.ones(n), "with": 1 + DAYS_EFFECT * has_programme}
@@ -478,6 +479,7 @@ def _draw_care(rng: np.random.Generator, traits: Traits, child: Group, referral:
         return np.array(codes, dtype=object)[rng.choice(len(codes), n, p=weights / weights.sum())]
 
     is_16 = age >= 5840
+    is_late_16 = age + 0.6 * (care["end_with"] - start) >= 5840
     first = choice(FIRST_PLACEMENTS, FIRST_PLACEMENT_SHARES)
     first = np.where((first == "H5") & ~is_16, "K2", np.where(is_16 & (rng.random(n) < 0.35), "H5", first))
     first = np.where(uasc, choice(UASC_PLACEMENTS, UASC_PLACEMENT_SHARES), first)
@@ -485,9 +487,10 @@ def _draw_care(rng: np.random.Generator, traits: Traits, child: Group, referral:
     care["placement_0"] = np.where(care["kin_with"], kin, first)
     for i in (1, 2):
         later = choice(LATER_PLACEMENTS, LATER_PLACEMENT_SHARES)
-        later = np.where(np.isin(later, ("H5", "P2")) & ~is_16, "U4", later)
+        later = np.where(np.isin(later, ("H5", "P2")) & ~is_late_16, "U4", later)
+        later = np.where(is_late_16 & (rng.random(n) < 0.35), "H5", later)
         later = np.where(np.isin(later, ("A3", "A5")) & (age > 2200), "U4", later)
-        care[f"placement_{i}"] = np.where(uasc & (later != "H5"), "U4", later)
+        care[f"placement_{i}"] = np.where(uasc & (later != "H5"), "U6", later)
     legal = choice(FIRST_LEGAL, FIRST_LEGAL_SHARES)
     care["legal_0"] = np.where(uasc | ((legal == "J1") & (age < 3650)), "V2", legal)
     for i in (1, 2):
