@@ -16,7 +16,6 @@ from sfpc.landing.national import land_national
 from sfpc.settings import Paths
 from sfpc.synthetic.extracts import synthesise
 from sfpc.warehouse.build import build
-from sfpc.warehouse.publish import marts_connection
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = ROOT / "seeds"
@@ -35,7 +34,7 @@ def shared_dir() -> Path | None:
 @contextmanager
 def querying(paths: Paths) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection to the published marts."""
-    connection = marts_connection(paths.marts_db)
+    connection = duckdb.connect(str(paths.marts_db), read_only=True)
     try:
         yield connection
     finally:

@@ -118,6 +118,6 @@ def test_truth_lies_in_the_interval_on_the_small_set(tmp_path: Path) -> None:
         land_national(paths.extracts, gate)
     build(paths)
     results = run(paths.marts_db, paths.results)
-    truth = primary_truth(paths, paths.marts_db, results.matched_pairs, results.cem_shares)
+    truth = primary_truth(paths, paths.marts_db, results.matched_pairs)
     primary = results.effects[results.effects["is_primary"]].iloc[0]
     assert primary["ci_low"] <= truth <= primary["ci_high"]

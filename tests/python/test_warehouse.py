@@ -10,9 +10,10 @@ import pytest
 
 from conftest import ROOT, querying
 from sfpc.errors import SfpcError
+from sfpc.marts import open_marts
 from sfpc.settings import Paths
 from sfpc.warehouse.build import run_dbt
-from sfpc.warehouse.publish import marts_connection, publish
+from sfpc.warehouse.publish import publish
 
 
 def test_published_file_holds_marts_only_and_no_view(synthetic: Paths) -> None:
@@ -56,8 +57,8 @@ def test_a_reader_keeps_its_snapshot_while_a_new_one_is_published(synthetic: Pat
 
 
 def test_missing_marts_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SfpcError, match="no published marts"):
-        marts_connection(tmp_path / "warehouse.duckdb")
+    with pytest.raises(SfpcError, match="no marts at"), open_marts(tmp_path / "warehouse.duckdb"):
+        pass
     with pytest.raises(SfpcError, match="no build to publish"):
         publish(Paths(ROOT, tmp_path, tmp_path))
 

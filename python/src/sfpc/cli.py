@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,6 +93,9 @@ def _land(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.landing.national import land_national
 
     source = options.extracts or paths.extracts
+    if options.extracts and paths.truth.exists():
+        say(f"  these are not the synthetic extracts: removing the planted truth in {paths.truth}")
+        shutil.rmtree(paths.truth)
     windows = read_windows(paths.root / "seeds" / "protocol" / "data_windows.csv")
     paths.data.mkdir(parents=True, exist_ok=True)
     with step(f"landing {source}"), Gate(paths.landing, "national", windows, base=source) as gate:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,7 +41,7 @@ from sfpc.marts import (
 )
 from sfpc.matching.trends import excluded_treatment_las, rank_candidates
 from sfpc.progress import say, step
-from sfpc.results import RESULT_TABLES, as_result_table, write_json, write_result_table
+from sfpc.results import RESULT_TABLES, as_result_table, write_json, write_matched_children, write_result_table
 from sfpc.strata import DECLARED_BINS, ChildMatching, match_children
 
 PERCENTAGE_POINTS = "percentage points"
@@ -157,7 +158,8 @@ def run(marts_db: Path, results_dir: Path, programme_id: str | None = None) -> E
     Parameters
     ----------
     marts_db: the published DuckDB file; opened read-only.
-    results_dir: receives <table>.parquet and <table>.csv of `RESULT_TABLES`, and run.json.
+    results_dir: receives <table>.parquet and <table>.csv of `RESULT_TABLES`, matched_children.parquet (child
+        level, not for release) and run.json.
     programme_id: the only programme to evaluate; all without it.
 
     Returns
@@ -191,6 +193,7 @@ def run(marts_db: Path, results_dir: Path, programme_id: str | None = None) -> E
             matching = match_children(connection, sets, settings.cem_year_fallback_share)
         with clock.step("Estimating effects"):
             effects = _effects(connection, programmes, outcomes, excluded, roles, settings)
+        write_matched_children(connection, results_dir)
 
     tables = {
         "effects": effects,
@@ -585,6 +588,7 @@ def _run_record(
 ) -> dict[str, Any]:
     return {
         "run_id": run_id,
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "programmes": programmes,
         "marts_file": marts_db.name,
         "marts": dict(marts),

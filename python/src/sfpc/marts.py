@@ -160,6 +160,12 @@ def read_mart(connection: duckdb.DuckDBPyConnection, mart: str) -> pd.DataFrame:
     return connection.execute(f"select * from {SCHEMA}.{mart}").df()
 
 
+def count_rows(connection: duckdb.DuckDBPyConnection, mart: str) -> int:
+    """Number of rows of one mart."""
+    row = connection.execute(f"select count(*) from {SCHEMA}.{mart}").fetchone()
+    return int(row[0]) if row else 0
+
+
 def fingerprints(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Return rows and an order-independent content hash of each mart read here.
 

@@ -112,7 +112,7 @@ def run_seed(
         _run_models(compiled, database, folder)
         with _quiet():
             results = run(database, paths.results)
-        truth = primary_truth(paths, database, results.matched_pairs, results.cem_shares)
+        truth = primary_truth(paths, database, results.matched_pairs)
         points = results.effects[results.effects["scale"] == "percentage points"]
         kept = points[["model", *REPORTED]].rename(columns=REPORTED).assign(seed=seed, truth_pp=truth)
         rows: list[dict[str, float]] = kept.to_dict("records")  # type: ignore[assignment]
@@ -234,16 +234,16 @@ def _settings(compiled: Compiled, folder: Path) -> EvaluationSettings:
         connection.close()
 
 
-def primary_truth(paths: Paths, database: Path, pairs: pd.DataFrame, shares: pd.DataFrame) -> float:
+def primary_truth(paths: Paths, database: Path, pairs: pd.DataFrame) -> float:
     """Realised effect of the primary outcome on the analysed treated children, in percentage points.
 
-    pairs, shares: matched_pairs and cem_shares of the evaluation. NaN where nothing was planted.
+    pairs: matched_pairs of the evaluation. NaN where nothing was planted.
     """
     with open_marts(database) as connection:
         outcomes = read_mart(connection, "dim_outcomes")
         primary = outcomes[outcomes["is_primary"]].iloc[0]["outcome_id"]
         programme = pairs["programme_id"].iloc[0]
-        analysed_children(connection, pairs, shares, programme, primary)
+        analysed_children(connection, paths.results, pairs, programme, primary)
         truth = realised_truth(paths, connection, outcomes, programme, primary)
     return truth.effect if truth is not None else float("nan")
 

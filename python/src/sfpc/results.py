@@ -150,6 +150,18 @@ def write_result_table(name: str, frame: pd.DataFrame, results_dir: Path) -> Non
             _replace(results_dir / f"{name}.{suffix}", partial(_copy, connection, options=options))
 
 
+def write_matched_children(connection: duckdb.DuckDBPyConnection, results_dir: Path) -> None:
+    """Write matched_children.parquet: every matched child once per programme and outcome, with its weights.
+
+    Child-level, so never for release; it lets results be walked back and queried beside the marts.
+    connection: on which `sfpc.strata.match_children` has run (FV.CEM.9, FV.CEM.10).
+    """
+    connection.execute("create or replace temp view result as select * from cem_child_weights order by all")
+    _replace(
+        results_dir / "matched_children.parquet", partial(_copy, connection, options="format parquet, compression zstd")
+    )
+
+
 def write_json(name: str, content: Mapping[str, Any], results_dir: Path) -> None:
     """Write <name>.json, replaced in one step."""
     text = json.dumps(content, indent=2, sort_keys=False) + "\n"
@@ -168,7 +180,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _copy(connection: duckdb.DuckDBPyConnection, path: Path, options: str) -> None:
     target = str(path).replace("'", "''")
-    connection.execute(f"copy result to '{target}' ({options})")
+    connection.execute(f"copy (select * from result) to '{target}' ({options})")
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
@@ -179,7 +191,6 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
     temporary = Path(name)
     try:
         write(temporary)
-        temporary.chmod(0o644)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

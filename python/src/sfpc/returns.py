@@ -13,10 +13,10 @@ from sfpc.errors import InputError
 from sfpc.landing.gate import Gate, read_windows
 from sfpc.landing.pseudonym import load_key
 from sfpc.landing.returns import land_returns
+from sfpc.marts import count_rows, open_marts
 from sfpc.progress import step
 from sfpc.settings import Paths
 from sfpc.warehouse.build import build
-from sfpc.warehouse.publish import marts_connection
 
 SYNTHETIC_VOLUME = 0.05
 SYNTHETIC_LAS = 3
@@ -114,12 +114,5 @@ def account_text(run: ReturnsRun, list_rows: bool = False) -> str:
 
 
 def _mart_rows(paths: Paths) -> dict[str, int]:
-    con = marts_connection(paths.marts_db)
-    try:
-        out = {}
-        for name in ("fct_referral_spells", "fct_care_periods"):
-            row = con.execute(f"select count(*) from marts.{name}").fetchone()
-            out[name] = int(row[0]) if row else 0
-        return out
-    finally:
-        con.close()
+    with open_marts(paths.marts_db) as connection:
+        return {name: count_rows(connection, name) for name in ("fct_referral_spells", "fct_care_periods")}

@@ -72,7 +72,8 @@ def weigh_strata(connection: duckdb.DuckDBPyConnection, units: str, into: str) -
     into: name of the temporary table: the columns of `units`, is_matched and the two weights, which
         are per unit.
 
-    Source: Iacus, King and Porro (2011) JASA 106:345, (2012) Political Analysis 20:1; docs/methods/coarsened_exact_matching.md.
+    Source: Iacus, King and Porro (2011) JASA 106:345, (2012) Political Analysis 20:1;
+    docs/methods/coarsened_exact_matching.md.
     """
     connection.execute(
         f"""

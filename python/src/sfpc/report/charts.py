@@ -10,14 +10,13 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
 from typing import Any
 
 import matplotlib
-import matplotlib.dates
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -47,7 +46,7 @@ WIDE, BESIDE_A_TABLE, NARROW = 720, 560, 320
 _FONT_STACK = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'.replace('"', "'")
 # Text is measured with the font that comes with matplotlib, which is wider than those it is shown
 # in: what does not collide here does not collide there.
-_STYLE: Mapping[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
     "font.size": 12,
@@ -61,6 +60,8 @@ _STYLE: Mapping[str, Any] = {
     "ytick.labelcolor": INK,
     "text.parse_math": False,
 }
+# A white field behind words, so that marked lines pass behind them.
+_PAPER: Any = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
@@ -164,12 +165,10 @@ def effect_chart(
         y = row * position + 20
         middle = y + (36 if is_narrow else 16)
         colour, weight = (BLUE, "bold") if bar.is_primary else (GREY, "normal")
-        # A white field behind the words: the marked lines pass behind them.
-        paper = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-        axes.text(low, y, bar.label, ha="left", va="baseline", fontsize=12, fontweight=weight, bbox=paper)
+        axes.text(low, y, bar.label, ha="left", va="baseline", fontsize=12, fontweight=weight, bbox=_PAPER)
         figures = f"{decimal(bar.estimate)} ({interval(bar.low, bar.high)})"
         if is_narrow:
-            axes.text(low, y + 17, figures, ha="left", va="baseline", fontsize=12, fontweight=weight, bbox=paper)
+            axes.text(low, y + 17, figures, ha="left", va="baseline", fontsize=12, fontweight=weight, bbox=_PAPER)
         else:
             figure.text(
                 (width - 4) / width,
@@ -198,7 +197,7 @@ def effect_chart(
                 markeredgecolor="white",
                 markeredgewidth=1.5,
             )
-    axes.xaxis.set_major_formatter(lambda value, _: decimal(value, 1))
+    axes.xaxis.set_major_formatter(lambda value, _: decimal(value, 1) if value else "0")
     axes.set_xlabel(unit, fontsize=12)
     return _svg(figure, key, label, css)
 
@@ -251,11 +250,10 @@ def trend_chart(
     axes.set_xlabel("Quarter of the referral", fontsize=12 if width > NARROW else 11)
     if is_narrow:
         for position, (line, style) in enumerate(zip(lines, styles, strict=False)):
-            y = height - 14 - 18 * position
-            _swatch(figure, width, height, 8, y, line.label, style)
+            _swatch(figure, width, height, 8, height - 14 - 18 * position, line.label, style)
     else:
         ends = [axes.transData.transform((_number(line.days[-1]), line.values[-1]))[1] for line in lines]
-        wrapped = [textwrap.wrap(line.label, 15) or [""] for line in lines]
+        wrapped = [textwrap.wrap(line.label, 17, break_long_words=False) or [""] for line in lines]
         for y, parts, style in zip(
             _spread(ends, [13.0 * len(parts) + 5 for parts in wrapped], 56, height - 20),
             wrapped,
@@ -286,7 +284,7 @@ def balance_chart(*, key: str, label: str, width: int, css: str, rows: Sequence[
         before, after = (base + row - 24, base + row - 11)
         axes.axhline(base + row, color=PALE, linewidth=0.8)
         if is_narrow:
-            axes.text(0, base + 17, dots.label, ha="left", va="baseline", fontsize=12)
+            axes.text(0, base + 17, dots.label, ha="left", va="baseline", fontsize=12, bbox=_PAPER)
         else:
             figure.text(
                 8 / width,
@@ -368,7 +366,7 @@ def recovery_chart(*, key: str, label: str, width: int, css: str, rows: Sequence
             solid_capstyle="butt",
         )
         axes.plot([errors.mean], [floor + 16], marker="D", markersize=8, color=BLACK, markeredgecolor="white")
-    axes.xaxis.set_major_formatter(lambda value, _: decimal(value, 1))
+    axes.xaxis.set_major_formatter(lambda value, _: decimal(value, 1) if value else "0")
     axes.set_xlabel(unit, fontsize=12)
     return _svg(figure, key, label, css)
 
@@ -508,7 +506,7 @@ class _FlowDrawing:
 
 def _figure(width: int, height: float, *, left: float, right: float, top: float, bottom: float) -> tuple[Figure, Axes]:
     """A figure in which one point is one pixel, with margins in pixels."""
-    with matplotlib.rc_context(dict(_STYLE)):
+    with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width / 72, height / 72), dpi=72)
         axes = figure.add_axes(
             (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
@@ -558,7 +556,8 @@ def _mark(axes: Axes, x: float, y: float, text: str, colour: str, side: int = 0)
 
 
 def _number(day: date) -> float:
-    return float(matplotlib.dates.date2num(day))
+    # Days since 1970, matplotlib's own scale for dates.
+    return float((day - date(1970, 1, 1)).days)
 
 
 def _numbers(days: Sequence[date]) -> list[float]:

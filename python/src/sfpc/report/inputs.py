@@ -28,8 +28,8 @@ _MARTS = (
     "fct_sample_flow",
     "fct_la_quarter_outcomes",
 )
-# Names that a later run.json may use for the moment of the run; the first that is there counts.
-_RUN_MOMENTS = ("finished_at", "started_at", "run_at", "date")
+# When the run finished, in run.json.
+_RUN_MOMENTS = ("finished_at",)
 
 Key = tuple[str, str]
 
@@ -97,7 +97,7 @@ def read_inputs(paths: Paths) -> Inputs:
         for programme_id, outcome_id in _keys(results["effects"]):
             key = (programme_id, outcome_id)
             analysed[key] = analysed_children(
-                connection, results["matched_pairs"], results["cem_shares"], programme_id, outcome_id
+                connection, paths.results, results["matched_pairs"], programme_id, outcome_id
             )
             known = realised_truth(paths, connection, marts["dim_outcomes"], programme_id, outcome_id)
             if known is not None:

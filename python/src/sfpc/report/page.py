@@ -12,8 +12,9 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from sfpc.report import sections, words
+from sfpc.report import appendix, sections, words
 from sfpc.report.inputs import Inputs, read_inputs
+from sfpc.report.study import Study, as_day, confidence, studies
 from sfpc.settings import Paths
 
 PAGE = "index.html"
@@ -41,7 +42,7 @@ def write_report(paths: Paths) -> Path:
 
 def render(inputs: Inputs) -> str:
     """The whole page as text."""
-    held = sections.studies(inputs)
+    held = studies(inputs)
     programmes = list(dict.fromkeys(study.programme for study in held))
     outcomes = list(dict.fromkeys(words.lowered(str(study.outcome["label"])) for study in held))
     environment = Environment(
@@ -63,12 +64,12 @@ def render(inputs: Inputs) -> str:
         status=_status(inputs),
         is_synthetic=inputs.is_synthetic,
         studies=[_study(study) for study in held],
-        data=sections.data_quality(inputs, held),
-        recovery=_with_markup(sections.recovery(inputs)),
-        protocol=sections.protocol(inputs),
-        limits=sections.limits(inputs, held),
-        about=sections.about(inputs),
-        level=sections.confidence(inputs),
+        data=appendix.data_quality(inputs, held),
+        recovery=_with_markup(appendix.recovery(inputs)),
+        protocol=appendix.protocol(inputs),
+        limits=appendix.limits(inputs, held),
+        about=appendix.about(inputs),
+        level=confidence(inputs),
     )
 
 
@@ -77,7 +78,7 @@ def _tidy(value: Any) -> Any:
     return re.sub(r"(\d) %", r"\1%", value) if type(value) is str else value
 
 
-def _study(study: sections.Study) -> dict[str, Any]:
+def _study(study: Study) -> dict[str, Any]:
     compared = sections.comparators(study)
     compared["panels"] = [_with_markup(panel) for panel in compared["panels"]]
     return {
@@ -105,7 +106,7 @@ def _status(inputs: Inputs) -> list[tuple[str, str]]:
     last_days = sorted(last for _, last in manifest.get("windows", {}).values())
     lines = [("Data", "synthetic, with a planted effect" if inputs.is_synthetic else "real")]
     if last_days:
-        lines.append(("Data until", words.long_date(sections.as_day(last_days[-1]))))
+        lines.append(("Data until", words.long_date(as_day(last_days[-1]))))
     lines += [
         ("Date of the run", words.long_date(inputs.run_date)),
         ("Run", str(inputs.run["run_id"])),

@@ -1,12 +1,14 @@
-"""Which children were analysed: the matching of children once more, counted in SQL."""
+"""Which children were analysed, counted by LA in SQL."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 import pandas as pd
 
+from sfpc.errors import SfpcError
 from sfpc.marts import SCHEMA
 
 # Name of the temporary table of matched children, as `analysed_children` leaves it.
@@ -35,73 +37,42 @@ class AnalysedChildren:
 
 def analysed_children(
     connection: duckdb.DuckDBPyConnection,
+    results_dir: Path,
     matched_pairs: pd.DataFrame,
-    cem_shares: pd.DataFrame,
     programme_id: str,
     outcome_id: str,
 ) -> AnalysedChildren:
     """Count the children of each LA that have a match, and leave them in the table `MATCHED`.
 
-    The results give matched children per set, where a comparison LA that serves two treatment LAs
-    counts twice; the flow needs each child once, so the strata are gone through again: a child is
-    matched when its stratum, within a set, holds children of both arms (FV.CEM.9). `strata_used`
-    of the results says which strata a set fell back to (FV.CEM.1).
+    Who is matched is what the evaluation wrote (matched_children.parquet; FV.CEM.9): a comparison child that
+    serves two treatment LAs counts once here.
 
     Parameters
     ----------
     connection: from `sfpc.marts.open_marts`; only counts leave it.
+    results_dir: the folder of the results.
     """
+    file = results_dir / "matched_children.parquet"
+    if not file.is_file():
+        raise SfpcError(f"no matched children at {file}: run `sfpc estimate` again")
+    place = str(file).replace("'", "''")
     mine = (matched_pairs["programme_id"] == programme_id) & (matched_pairs["outcome_id"] == outcome_id)
     accepted = matched_pairs[mine & (matched_pairs["status"] == "accepted")]
-    used = cem_shares[(cem_shares["programme_id"] == programme_id) & (cem_shares["outcome_id"] == outcome_id)]
-    bases = used.drop_duplicates("treatment_la_id").set_index("treatment_la_id")["strata_used"]
-    members = [
-        (str(row.treatment_la_id), la_id, arm, str(bases.get(row.treatment_la_id, "year")))
-        for row in accepted.itertuples()
-        for la_id, arm in ((str(row.treatment_la_id), True), (str(row.candidate_la_id), False))
-    ]
-    connection.execute(
-        "create or replace temp table report_sets"
-        " (treatment_la_id varchar, la_id varchar, is_treatment_arm boolean, strata_used varchar)"
-    )
+    members = sorted({str(la) for la in [*accepted["treatment_la_id"], *accepted["candidate_la_id"]]})
+    connection.execute("create or replace temp table report_members (la_id varchar)")
     if members:
-        connection.executemany("insert into report_sets values (?, ?, ?, ?)", sorted(set(members)))
-    scope = {"programme": programme_id, "outcome": outcome_id}
+        connection.executemany("insert into report_members values (?)", [[la] for la in members])
     connection.execute(
-        f"""
-        create or replace temp table {MATCHED} as
-        with units as (
-            select
-                sets.treatment_la_id, sets.is_treatment_arm, strata.child_id, strata.la_id,
-                if(
-                    sets.strata_used = 'year', strata.year_stratum_id,
-                    strata.covariate_stratum_id
-                    || if(strata.index_referral_date >= areas.go_live_date, ' after', ' before')
-                ) as stratum_id
-            from {SCHEMA}.fct_cem_strata as strata
-            inner join report_sets as sets using (la_id)
-            inner join {SCHEMA}.dim_programme_local_authorities as areas
-                on areas.la_id = sets.treatment_la_id and areas.programme_id = strata.programme_id
-            where strata.programme_id = $programme and strata.outcome_id = $outcome
-        ),
-        both_arms as (
-            select treatment_la_id, stratum_id
-            from units
-            group by treatment_la_id, stratum_id
-            having bool_or(is_treatment_arm) and bool_or(not is_treatment_arm)
-        )
-        select distinct units.child_id, units.la_id
-        from units
-        inner join both_arms using (treatment_la_id, stratum_id)
-        """,
-        scope,
+        f"create or replace temp table {MATCHED} as select distinct child_id, la_id from read_parquet('{place}')"
+        " where programme_id = $programme and outcome_id = $outcome",
+        {"programme": programme_id, "outcome": outcome_id},
     )
     by_la = connection.execute(
         f"""
         select
             children.la_id,
             coalesce(bool_or(areas.is_treatment_la), false) as is_treatment_la,
-            children.la_id in (select la_id from report_sets) as is_member,
+            children.la_id in (select la_id from report_members) as is_member,
             count(*) as sample_count,
             count(matched.child_id) as matched_count,
             count(matched.child_id) filter (where children.is_treated) as treated_matched_count

@@ -3,160 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import pandas as pd
 
+from sfpc.errors import SfpcError
 from sfpc.report import charts, words
-from sfpc.report.inputs import Inputs, Landing
-from sfpc.report.sample import AnalysedChildren
+from sfpc.report.study import (
+    FEW_CLUSTERS,
+    Study,
+    as_day,
+    confidence,
+    is_planned,
+    items,
+    records,
+    significance_level,
+)
 from sfpc.report.tables import Row, Table, lettered, number, text
-from sfpc.report.truth import Truth
-from sfpc.strata import ALL, NOT_OBSERVED
+from sfpc.strata import ALL
 
 PERCENTAGE_POINTS = "percentage points"
 # The usual rule of thumb of the love plot (Stuart 2010, Statistical Science 25:1, section 4.1).
 BALANCE_LIMIT = 0.1
 # How many of the nearest candidates stand in the chart of an LA that has no accepted comparator.
 _NEAREST_SHOWN = 3
-_SPECIAL_STEP = "excluded: "
-
-# What a clause that is not built yet means for the reader; shown only while the register says so.
-_FEW_CLUSTERS = "FV.EST.3"
-_OPEN_CLAUSES = {
-    _FEW_CLUSTERS: "Intervals and p-values come from cluster-robust errors with few LAs. Such intervals tend"
-    " to be too narrow. The protocol's primary inference, a wild cluster bootstrap, is not built yet; until"
-    " then the p-value should not be quoted on its own.",
-    "FV.EST.2": "The random effect for LA and period, which the protocol asks for, is not in the model yet.",
-    "FV.MATCH.5": "Whether the LAs would have moved in parallel without the programme has not been tested"
-    " yet with placebo dates. The estimate rests on that assumption.",
-    "FV.MATCH.6": "Local events, such as an inspection or a new practice model in one of the LAs, are not"
-    " registered yet. One that falls near go-live would be counted as an effect of the programme.",
-    "FV.COV.4": "Characteristics that were not recorded count as a group of their own. Multiple imputation"
-    " is not built yet.",
-    "FV.EST.6": "Only the outcomes in this report were estimated; the other outcomes of the protocol follow.",
-    "FV.SENS.1": "Other definitions of who counts as treated have not been tried yet.",
-    "FV.SENS.2": "The estimate is one average over all treated children. It does not show whether the"
-    " effect grows or fades with time since go-live.",
-    "FV.SENS.3": "LAs went live at different times. Whether that biases the estimate has not been examined yet.",
-    "DP.5": "Disclosure control is not applied: the tables hold exact and small numbers. The report must"
-    " not leave the project.",
-}
-
-
-@dataclass(frozen=True)
-class Study:
-    """One programme and one outcome: the unit that most sections repeat."""
-
-    programme_id: str
-    outcome_id: str
-    programme: str
-    outcome: dict[str, Any]
-    inputs: Inputs
-
-    @property
-    def key(self) -> str:
-        """Identifier for anchors and figures."""
-        return f"{self.programme_id}-{self.outcome_id}"
-
-    @property
-    def title(self) -> str:
-        """Heading where a report holds several studies."""
-        return f"{self.programme}: {words.lowered(str(self.outcome['label']))}"
-
-    @property
-    def factor(self) -> float:
-        """From the stored unit to the unit shown."""
-        return 100.0 if self.outcome["outcome_kind"] == "binary" else 1.0
-
-    @property
-    def value_unit(self) -> str:
-        """Unit of the outcome itself, as an axis names it."""
-        if self.outcome["outcome_kind"] == "days":
-            return "days per child"
-        is_share = self.outcome["outcome_kind"] == "binary"
-        return "children with the outcome, % per quarter" if is_share else "mean of the outcome, %"
-
-    @property
-    def truth(self) -> Truth | None:
-        """The planted effect; none for real data."""
-        return self.inputs.truth.get((self.programme_id, self.outcome_id))
-
-    @property
-    def analysed(self) -> AnalysedChildren:
-        """Who was matched, by LA."""
-        return self.inputs.analysed[(self.programme_id, self.outcome_id)]
-
-    def result(self, table: str) -> pd.DataFrame:
-        """The rows of a results table that are about this study."""
-        return self._mine(self.inputs.results[table])
-
-    def mart(self, name: str) -> pd.DataFrame:
-        """The rows of a mart that are about this study, or about its programme."""
-        return self._mine(self.inputs.marts[name])
-
-    def _mine(self, frame: pd.DataFrame) -> pd.DataFrame:
-        for column, value in (("programme_id", self.programme_id), ("outcome_id", self.outcome_id)):
-            if column in frame.columns:
-                frame = frame[frame[column] == value]
-        return frame
-
-    def la(self, la_id: object) -> str:
-        """Name of an LA."""
-        frame = self.inputs.marts["dim_local_authorities"]
-        names = frame.loc[frame["la_id"] == la_id, "la_name"]
-        return str(names.iloc[0]) if len(names) else f"LA {la_id} (name not held)"
-
-    def short_la(self, la_id: object) -> str:
-        """Name for a chart: of a reorganised area its first name (the table gives all)."""
-        first, *later = self.la(la_id).split(" / ")
-        return f"{first} (area)" if later else first
-
-    @property
-    def primary(self) -> dict[str, Any]:
-        """The primary effect; where none is flagged, the first on the outcome's own scale."""
-        effects = self.result("effects")
-        flagged = effects[effects["is_primary"].astype(bool)]
-        chosen = flagged if len(flagged) else effects
-        return dict(chosen.iloc[0])
-
-
-def studies(inputs: Inputs) -> list[Study]:
-    """All programmes and outcomes with effects, the primary outcome of each programme first."""
-    outcomes = inputs.marts["dim_outcomes"].set_index("outcome_id", drop=False)
-    areas = inputs.marts["dim_programme_local_authorities"]
-    found = []
-    pairs = inputs.results["effects"][["programme_id", "outcome_id"]].drop_duplicates()
-    for row in records(pairs):
-        known = row.outcome_id in outcomes.index
-        outcome = (
-            {str(name): value for name, value in outcomes.loc[row.outcome_id].items()}
-            if known
-            else {"label": words.sentence(words.plain(str(row.outcome_id))), "outcome_kind": "binary"}
-        )
-        found.append(
-            Study(
-                programme_id=str(row.programme_id),
-                outcome_id=str(row.outcome_id),
-                programme=words.title_of(str(row.programme_id), areas, "programme_id", "programme_name"),
-                outcome=outcome,
-                inputs=inputs,
-            )
-        )
-    return sorted(found, key=lambda s: (s.programme_id, not s.outcome.get("is_primary", False), s.outcome_id))
-
-
-def significance_level(inputs: Inputs) -> float:
-    """The two-sided level of the run."""
-    return float(inputs.run["settings"]["significance_level"])
-
-
-def confidence(inputs: Inputs) -> str:
-    """The level of the intervals, as words: 95%."""
-    return f"{100 * (1 - significance_level(inputs)):g}%"
+_LEFT_OUT = "excluded: "
 
 
 # --- 1: the finding -----------------------------------------------------------------------------
@@ -168,7 +39,7 @@ def finding(study: Study) -> dict[str, Any]:
     level = significance_level(study.inputs)
     primary = study.primary
     first, rest = words.finding(study.programme, primary, study.outcome, level, fewest)
-    if _is_planned(study.inputs, _FEW_CLUSTERS) and rest:
+    if is_planned(study.inputs, FEW_CLUSTERS) and rest:
         heading, certain = rest[0]
         rest[0] = (heading, f"{certain} With so few LAs, such intervals tend to be too narrow.")
     excluded = study.result("matched_pairs")
@@ -250,15 +121,21 @@ def _effect_chart(study: Study) -> str:
 def participants(study: Study) -> dict[str, Any]:
     """The participant flow as a drawing and as a table by LA."""
     steps = study.mart("fct_sample_flow").copy()
-    last = int(steps["step_number"].max())
-    excluded = steps[steps["step_number"] < last]
+    excluded = steps[steps["step"].str.startswith(_LEFT_OUT)]
+    last = int(steps["step_number"].max()) + (0 if len(excluded) < len(steps) else 1)
     counted = excluded.groupby(["step_number", "step"], sort=True)["referral_count"].sum()
-    left_out = [(str(step).removeprefix(_SPECIAL_STEP), int(n)) for (_, step), n in counted.items()]
+    left_out = [(str(step).removeprefix(_LEFT_OUT), int(n)) for (_, step), n in items(counted)]
     referrals = int(steps["referral_count"].sum())
     sample = int(steps.loc[steps["step_number"] == last, "referral_count"].sum())
     analysed = study.analysed
     in_sample = int(analysed.by_la["sample_count"].sum())
     primary = study.primary
+    if in_sample != sample or int(primary["children_count"]) > analysed.total("matched_count"):
+        raise SfpcError(
+            f"the participant flow of {study.key} does not add up: {sample} children in fct_sample_flow,"
+            f" {in_sample} in fct_child_outcomes, {analysed.total('matched_count')} matched and"
+            f" {int(primary['children_count'])} analysed; build and estimate again"
+        )
     flow = _flow(study, referrals, left_out, sample)
     said = (
         f"Flow from {words.whole(referrals)} referrals to {words.whole(int(primary['children_count']))}"
@@ -270,7 +147,6 @@ def participants(study: Study) -> dict[str, Any]:
     return {
         "chart": charts.both_widths(charts.flow_chart, f"flow-{study.key}", said, flow=flow),
         "table": _flow_table(study, steps, last, left_out),
-        "difference": sample - in_sample,
     }
 
 
@@ -342,7 +218,7 @@ def _flow(study: Study, referrals: int, left_out: list[tuple[str, int]], sample:
     )
 
 
-def _arm(frame: pd.DataFrame, noun: str, is_treatment: bool) -> tuple[charts.FlowBox, ...]:
+def _arm(frame: pd.DataFrame, noun: str, is_treatment: bool) -> tuple[charts.FlowBox, charts.FlowBox, charts.FlowBox]:
     sample, matched = int(frame["sample_count"].sum()), int(frame["matched_count"].sum())
     treated = int(frame["treated_matched_count"].sum())
     lines = (
@@ -365,7 +241,7 @@ def _flow_table(study: Study, steps: pd.DataFrame, last: int, left_out: list[tup
     counts = steps.pivot_table(
         index="la_id", columns="step_number", values="referral_count", aggfunc="sum", fill_value=0
     )
-    numbers = [int(step) for step in sorted(counts.columns) if step != last]
+    numbers = sorted({int(step) for step in steps["step_number"]} - {last})
     by_la = study.analysed.by_la.set_index("la_id")
     excluded = set(study.result("matched_pairs").query("status == 'excluded'")["treatment_la_id"])
     roles = study.mart("dim_programme_local_authorities").set_index("la_id")["role"]
@@ -378,7 +254,7 @@ def _flow_table(study: Study, steps: pd.DataFrame, last: int, left_out: list[tup
         role = str(roles.get(la_id, ""))
         return (3, "Comparison, not chosen") if role == "comparison" else (4, words.sentence(words.plain(role)))
 
-    def cells(ids: Sequence[str]) -> list[int]:
+    def cells(ids: list[str]) -> list[int]:
         own = counts.reindex(ids, fill_value=0)
         base = by_la.reindex(ids).fillna(0)
         is_in = base["is_member"].astype(bool)
@@ -400,7 +276,7 @@ def _flow_table(study: Study, steps: pd.DataFrame, last: int, left_out: list[tup
         name = words.times(len(ids), "other LA") if len(ids) > 1 else f"{study.la(ids[0])} ({ids[0]})"
         rows.append(Row((name, group[1], *map(words.whole, cells(ids)))))
     rows.append(Row(("All", "", *map(words.whole, cells(list(parts)))), kind="total"))
-    names = {int(row.step_number): str(row.step).removeprefix(_SPECIAL_STEP) for row in records(steps)}
+    names = {int(row.step_number): str(row.step).removeprefix(_LEFT_OUT) for row in records(steps)}
     return Table(
         key=f"flow-table-{study.key}",
         caption=(
@@ -473,8 +349,8 @@ def comparators(study: Study) -> dict[str, Any]:
             " nearest"
             " to those of the treatment LA are ranked. "
             + _decided(ranking)
-            + f" It takes the nearest with a noise ratio of at most {settings['matching_calliper_noise_ratio']:g},"
-            f" {settings['matching_maximum_comparators']} at most; an LA may serve several treatment LAs."
+            + f" It takes up to {settings['matching_maximum_comparators']} of the nearest with a noise ratio of"
+            f" {settings['matching_calliper_noise_ratio']:g} or less; an LA may serve several treatment LAs."
         ),
         "excluded": _exclusion_table(study),
         "twins": _twin_words(study),
@@ -532,10 +408,10 @@ def _ranking_table(study: Study, la: str, own: pd.DataFrame) -> Table:
         Row(
             (
                 f"{int(row.rank)}. {study.la(row.candidate_la_id)} ({row.candidate_la_id})",
-                words.decimal(row.distance),
-                words.decimal(row.expected_noise_distance),
                 words.decimal(row.noise_ratio),
                 "yes" if row.is_accepted else "no",
+                words.decimal(row.distance),
+                words.decimal(row.expected_noise_distance),
             ),
             kind="chosen" if row.is_accepted else "",
         )
@@ -548,10 +424,10 @@ def _ranking_table(study: Study, la: str, own: pd.DataFrame) -> Table:
         caption=f"Nearest candidates for {study.la(la)}{over}",
         columns=[
             text("LA (code)"),
-            number("Distance"),
-            number("By chance"),
             number("Noise ratio"),
             text("Accepted"),
+            number("Distance"),
+            number("By chance"),
         ],
         rows=rows,
     )
@@ -561,7 +437,7 @@ def _noise_words(study: Study) -> list[str]:
     """How much of the distances is sampling noise."""
     accepted = study.result("la_ranking").query("is_accepted == True")
     said = [
-        "How to read the noise ratio. A quarterly rate jumps by chance, since it rests on few children. The"
+        "A quarterly rate jumps by chance, since it rests on few children. The"
         " noise"
         " ratio divides the distance of two LAs by the distance that two LAs with identical underlying"
         " trends would"
@@ -796,7 +672,7 @@ def _level_table(study: Study, frame: pd.DataFrame) -> Table:
 def estimates(study: Study) -> Table:
     """Every row of the effects, with its notes below the table."""
     effects = study.result("effects")
-    marks, notes = lettered([None if pd.isna(note) else str(note) for note in effects["note"]])
+    marks, notes = lettered([None if pd.isna(note) else words.spoken(str(note)) for note in effects["note"]])
     rows = []
     for row, mark in zip(records(effects), marks, strict=True):
         rows.append(
@@ -806,7 +682,6 @@ def estimates(study: Study) -> Table:
                     str(row.scale),
                     words.decimal(row.estimate),
                     words.interval(row.ci_low, row.ci_high),
-                    words.decimal(row.standard_error, 3),
                     words.p_value(row.p_value),
                     str(row.inference_method),
                     words.decimal(row.degrees_of_freedom, 0),
@@ -828,7 +703,6 @@ def estimates(study: Study) -> Table:
             text("Unit"),
             number("Estimate"),
             number(f"{confidence(study.inputs)} interval"),
-            number("Standard error"),
             number("p"),
             text("Method"),
             number("Degrees of freedom"),
@@ -882,342 +756,3 @@ def planted_by_la(study: Study) -> Table | None:
         ],
         rows=rows,
     )
-
-
-# --- 6: data ------------------------------------------------------------------------------------
-
-
-def data_quality(inputs: Inputs, held: list[Study]) -> dict[str, Any]:
-    """The landing account, and what could not be observed."""
-    landing = inputs.landing
-    windows = landing.manifest.get("windows", {}) if landing else {}
-    periods = [
-        f"{words.sentence(words.plain(name.rpartition(':')[2]))}:"
-        f" {words.long_date(date.fromisoformat(first))}"
-        f" to {words.long_date(date.fromisoformat(last))}"
-        for name, (first, last) in sorted(windows.items())
-    ]
-    said = ""
-    if landing is not None:
-        account = landing.reconciliation
-        raw, landed = int(account["raw"].sum()), int(account["landed"].sum())
-        others = int(account.drop(columns=["file", "table", "raw", "landed"]).to_numpy().sum())
-        agrees = "every row is accounted for" if raw == landed + others else "the account does not add up"
-        said = (
-            f"{words.times(account['file'].nunique(), 'file')} held {words.whole(raw)} rows;"
-            f" {words.whole(landed)} were used and {words.whole(others)} set aside: {agrees}."
-        )
-    return {
-        "said": said,
-        "table": _landing_table(landing) if landing else None,
-        "quarantine": _quarantine_table(landing) if landing else None,
-        "periods": periods,
-        "unseen": _unseen(inputs, held),
-    }
-
-
-def _landing_table(landing: Landing) -> Table:
-    account = landing.reconciliation
-    reasons = [name for name in account.columns if name not in ("file", "table")]
-    rows = []
-    for table, group in account.groupby("table", sort=True):
-        sums = group[reasons].sum()
-        rows.append(
-            Row(
-                (
-                    words.sentence(words.plain(str(table))),
-                    words.whole(group["file"].nunique()),
-                    *(words.whole(sums[reason]) for reason in reasons),
-                )
-            )
-        )
-    total = account[reasons].sum()
-    rows.append(
-        Row(
-            (
-                "All",
-                words.whole(account["file"].nunique()),
-                *(words.whole(total[reason]) for reason in reasons),
-            ),
-            kind="total",
-        )
-    )
-    headings = {"raw": "Rows received", "landed": "Used"}
-    return Table(
-        key="landing",
-        caption="Rows received and what became of them",
-        columns=[
-            text("Source"),
-            number("Files"),
-            *(number(headings.get(reason, words.sentence(words.plain(reason)))) for reason in reasons),
-        ],
-        rows=rows,
-    )
-
-
-def _quarantine_table(landing: Landing) -> Table | None:
-    frame = landing.quarantine
-    if frame.empty:
-        return None
-    counted = frame.groupby(["landing_table", "column_name", "reason"], sort=True, dropna=False).size()
-    return Table(
-        key="quarantine",
-        caption="Rows set aside, by reason",
-        columns=[text("Source"), text("Column"), text("Reason"), number("Rows")],
-        rows=[
-            Row((words.sentence(words.plain(str(table))), str(column), str(reason), words.whole(n)))
-            for (table, column, reason), n in counted.items()
-        ],
-    )
-
-
-def _unseen(inputs: Inputs, held: list[Study]) -> list[str]:
-    """What the data do not show, from the data themselves."""
-    said = []
-    for study in held:
-        steps = study.mart("fct_sample_flow")
-        uncovered = steps[steps["step"].str.contains("follow-up")]
-        if len(uncovered):
-            by_la = uncovered.groupby("la_id")["referral_count"].sum()
-            places = words.listed([f"{study.la(la)} ({words.whole(n)})" for la, n in by_la.items()])
-            said.append(
-                f"For {words.times(int(by_la.sum()), 'child', 'children')} the returns do not cover the whole"
-                f" follow-up; they are left out, not counted as 0: {places}."
-            )
-        counts = study.result("cem_balance").query("level == @NOT_OBSERVED", local_dict={"NOT_OBSERVED": NOT_OBSERVED})
-        parts = [
-            f"{words.plain(str(row.covariate))} {100 * row.treated_share_before:.1f}% and"
-            f" {100 * row.control_share_before:.1f}%"
-            for row in records(counts.sort_values("treated_share_before", ascending=False))
-        ]
-        if parts:
-            said.append(f"Not observed, as shares of the treatment and the comparison arm: {'; '.join(parts)}.")
-    outcomes = inputs.marts["dim_outcomes"]
-    waiting = [words.lowered(str(label)) for label in outcomes.loc[outcomes["status"] == "planned", "label"]]
-    if waiting:
-        said.append(f"Outcomes of the protocol that are not computed yet: {'; '.join(waiting)}.")
-    register = inputs.marts["dim_local_authorities"]
-    seen = set(inputs.marts["dim_programme_local_authorities"]["la_id"])
-    absent = sorted(set(register["la_id"]) - seen)
-    if absent:
-        said.append(
-            f"{words.whole(len(absent))} of the {words.times(len(register), 'LA')} in the register have no"
-            " data here"
-            " and could not serve for comparison."
-        )
-    return said
-
-
-# --- 7: recovery --------------------------------------------------------------------------------
-
-
-def recovery(inputs: Inputs) -> dict[str, Any] | None:
-    """The recovery study: does the method find an effect that was planted?"""
-    found = inputs.recovery
-    if found is None:
-        return None
-    models = {
-        name: values
-        for name, values in dict(found.summary.get("models", found.summary)).items()
-        if isinstance(values, dict) and "bias_pp" in values
-    }
-    runs = found.runs.dropna(subset=["estimate_pp", "truth_pp"])
-    rows, said, cells = [], [], []
-    for name, values in models.items():
-        own = runs[runs["model"] == name]
-        bias, error = float(values["bias_pp"]), float(values["monte_carlo_se_pp"])
-        is_within = abs(bias) <= 2 * error
-        rows.append(
-            charts.Errors(
-                label=words.sentence(name),
-                values=[float(v) for v in own["estimate_pp"] - own["truth_pp"]],
-                mean=bias,
-                monte_carlo_error=error,
-            )
-        )
-        said.append(
-            f"{words.sentence(name)}: over {words.times(int(values['seeds']), 'seed')} the mean estimate is"
-            f" {words.decimal(float(values['mean_estimate_pp']))} and the mean truth"
-            f" {words.decimal(float(values['mean_truth_pp']))} percentage points; the mean estimate is"
-            f" {'within' if is_within else 'outside'} two Monte Carlo standard errors"
-            f" ({words.decimal(2 * error)}) of the truth."
-        )
-        cells.append(
-            Row(
-                (
-                    words.sentence(name),
-                    words.whole(values["seeds"]),
-                    words.decimal(float(values["mean_estimate_pp"]), 3),
-                    words.decimal(float(values["mean_truth_pp"]), 3),
-                    words.decimal(bias, 3),
-                    words.decimal(error, 3),
-                    f"{words.decimal(float(values['coverage_pct']), 1)}",
-                )
-            )
-        )
-    described = "Error of the estimate, a dot per seed. " + " ".join(
-        f"{r.label}: mean error {words.decimal(r.mean)} percentage points." for r in rows
-    )
-    hits = found.summary.get("twin_hits") or []
-    return {
-        "is_reference": found.is_reference,
-        "said": said,
-        "chart": charts.both_widths(
-            charts.recovery_chart,
-            "recovery",
-            described,
-            rows=rows,
-            unit="Estimate less truth, percentage points",
-        )
-        if rows
-        else "",
-        "table": Table(
-            key="recovery-table",
-            caption="Recovery of a planted effect, in percentage points",
-            columns=[
-                text("Model"),
-                number("Seeds"),
-                number("Mean estimate"),
-                number("Mean truth"),
-                number("Bias"),
-                number("Monte Carlo standard error"),
-                number(f"{confidence(inputs)} interval covers, % of seeds"),
-            ],
-            rows=cells,
-        ),
-        "hits": Table(
-            key="twin-hits",
-            caption="How often the planted twin of an LA is found, by size of LA",
-            columns=[
-                text("Referrals a quarter"),
-                number("Twin is the nearest, %"),
-                number("Twin is among the ten nearest, %"),
-                text("Note"),
-            ],
-            rows=[
-                Row(
-                    (
-                        words.whole(size) if (size := hit.get("referrals_per_quarter")) else "no sampling noise",
-                        words.decimal(hit.get("share_top_one_pct"), 1),
-                        words.decimal(hit.get("share_top_ten_pct"), 1),
-                        str(hit.get("note") or words.DASH),
-                    )
-                )
-                for hit in hits
-            ],
-        )
-        if hits
-        else None,
-    }
-
-
-# --- 8: protocol, limits, run -------------------------------------------------------------------
-
-
-def protocol(inputs: Inputs) -> dict[str, Any]:
-    """The map of clauses, by topic."""
-    frame = inputs.marts["dim_protocol_definitions"]
-    order = frame["clause"].map(_clause_order)
-    frame = frame.assign(order=order).sort_values("order", kind="stable")
-    done = frame["status"] == "implemented"
-    tables = []
-    for position, topic in enumerate(frame["topic"].drop_duplicates()):
-        own = frame[frame["topic"] == topic]
-        rows = []
-        for row in records(own):
-            is_done = row.status == "implemented"
-            models = "" if pd.isna(row.model_names) else str(row.model_names)
-            place = models or (f"in {row.home}" if is_done else words.DASH)
-            rows.append(Row((str(row.clause), str(row.wording), f"{'●' if is_done else '○'} {row.status}", place)))
-        tables.append(
-            Table(
-                key=f"protocol-{position}",
-                caption=f"{topic}: {int(done[own.index].sum())} of {len(own)} implemented",
-                columns=[text("Clause"), text("Wording"), text("Status"), text("Models")],
-                rows=rows,
-            )
-        )
-    return {
-        "said": f"{int(done.sum())} of {words.times(len(frame), 'clause')} are implemented; the others are planned.",
-        "tables": tables,
-    }
-
-
-def _clause_order(clause: str) -> tuple[str, int]:
-    stem, _, last = clause.rpartition(".")
-    return (stem, int(last)) if last.isdigit() else (stem, 0 if last == "P" else 100 + int("0" + last[1:]))
-
-
-def limits(inputs: Inputs, held: list[Study]) -> list[str]:
-    """What the report cannot say, in plain words."""
-    said = []
-    if inputs.is_synthetic:
-        said.append(
-            "The data are synthetic. The report shows that the method runs and how near it comes to a"
-            " planted effect;"
-            " it says nothing about the real programme."
-        )
-    for study in held:
-        primary = study.primary
-        treated = int(primary["treated_cluster_count"])
-        others = int(primary["cluster_count"]) - treated
-        said.append(
-            f"The estimate rests on {words.times(treated, 'treatment LA')} and"
-            f" {words.times(others, 'comparison LA')}. What happened in one of them weighs heavily, and other LAs"
-            " may fare differently."
-        )
-        if not set(study.result("la_ranking")["decision"].dropna()) - {"automatic rule"}:
-            said.append(
-                "Comparison LAs were chosen by rule. The protocol asks that a person looks at each pair's"
-                " trends and"
-                " accepts or rejects it."
-            )
-    said += [meaning for clause, meaning in _OPEN_CLAUSES.items() if _is_planned(inputs, clause)]
-    return list(dict.fromkeys(said))
-
-
-def _is_planned(inputs: Inputs, clause: str) -> bool:
-    """Whether the register of clauses says that a clause is not built yet."""
-    register = inputs.marts["dim_protocol_definitions"]
-    return bool(((register["clause"] == clause) & (register["status"] == "planned")).any())
-
-
-def about(inputs: Inputs) -> dict[str, Any]:
-    """Versions, settings and what identifies the run."""
-    versions = inputs.run.get("versions", {})
-    settings = inputs.marts["dim_evaluation_settings"]
-    manifest = inputs.landing.manifest if inputs.landing else {}
-    return {
-        "lines": [
-            ("Run", str(inputs.run["run_id"])),
-            ("Code (SHA-256 of the estimation source)", str(inputs.run.get("code_sha256", words.DASH))),
-            ("Versions", ", ".join(f"{name} {value}" for name, value in versions.items())),
-            (
-                "Extracts",
-                f"{len(manifest.get('files', []))} files, hashes in data/landing/manifest.json"
-                if manifest
-                else "no landing manifest",
-            ),
-        ],
-        "settings": Table(
-            key="settings",
-            caption="Settings of matching and estimation",
-            columns=[text("Meaning"), number("Value"), text("Clause"), text("Name")],
-            rows=[
-                Row((str(r.meaning), str(r.value), str(r.clause), str(r.setting)))
-                for r in records(settings.sort_values("setting"))
-            ]
-            if {"clause", "meaning"} <= set(settings.columns)
-            else [],
-        ),
-    }
-
-
-def records(frame: pd.DataFrame) -> list[Any]:
-    """The rows as named tuples of plain values."""
-    return list(frame.itertuples())
-
-
-def as_day(value: Any) -> date:
-    """A date of any kind as a plain date."""
-    return pd.Timestamp(value).date()

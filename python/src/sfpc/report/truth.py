@@ -143,11 +143,11 @@ def planted_twins(
         code.strip(): str(row.la_id) for row in local_authorities.itertuples() for code in str(row.la_codes).split(",")
     }
     twins = {
-        (area.get(row.twin_of, row.twin_of), area.get(row.la_code, row.la_code))
-        for row in plan.itertuples()
-        if isinstance(row.twin_of, str) and row.twin_of
+        (area.get(twin_of, twin_of), area.get(code, code))
+        for code, twin_of in zip(plan["la_code"], plan["twin_of"].fillna(""), strict=True)
+        if twin_of
     }
     mine = (matched_pairs["programme_id"] == programme_id) & (matched_pairs["outcome_id"] == outcome_id)
     pairs = matched_pairs.loc[mine & (matched_pairs["status"] == "accepted"), ["treatment_la_id", "candidate_la_id"]]
-    is_twin = [(row.treatment_la_id, row.candidate_la_id) in twins for row in pairs.itertuples()]
+    is_twin = [pair in twins for pair in zip(pairs["treatment_la_id"], pairs["candidate_la_id"], strict=True)]
     return pairs.assign(is_twin=is_twin).reset_index(drop=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -23,6 +24,9 @@ _PLAIN = {
     "cin_records": "children in need returns",
     "cla_children": "children looked after returns: children",
     "cla_episodes": "children looked after returns: episodes",
+    "la_fsm_pct": "share with free school meals in the LA",
+    "la_white_british_pct": "share White British in the LA",
+    "has_other_innovation_programme": "another innovation programme in the LA",
     "npd_absence": "school census: absence",
     "npd_pupils": "school census: pupils",
     "la_statistics": "published LA statistics",
@@ -35,6 +39,11 @@ _PLAIN = {
 def plain(name: str) -> str:
     """A column or table name in plain words."""
     return _PLAIN.get(name, name.replace("_", " "))
+
+
+def spoken(text: str) -> str:
+    """A text in which names of columns are replaced by plain words."""
+    return re.sub(r"\b[a-z]+(?:_[a-z0-9]+)+\b", lambda found: plain(found[0]), text)
 
 
 def sentence(text: str) -> str:

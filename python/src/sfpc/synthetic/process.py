@@ -445,7 +445,7 @@ def _relative_risk(child: Group, active: Ints, months: Ints) -> Floats:
     """Risk by age, disability and free school meals; about 1 on average."""
     by_age = np.array(RISK_BY_AGE)[np.searchsorted(RISK_BY_AGE_MONTHS, months, side="right")]
     index = 0.35 * child["is_disabled"][active] + 0.12 * (child["is_fsm"][active] - child["fsm_share"][active])
-    return cast(Floats, by_age * np.exp(index) / RISK_NORMALISER)
+    return by_age * np.exp(index) / RISK_NORMALISER
 
 
 def _draw_care(rng: np.random.Generator, traits: Traits, child: Group, referral: Group) -> Group:

@@ -21,6 +21,7 @@ from sfpc.errors import SfpcError
 SIZES = ("reduced", "small", "national")
 FIRST_RETURN_YEAR, LAST_RETURN_YEAR = 2018, 2025
 FIRST_ENTRY = date(2015, 10, 1)
+ENGLAND_REFERRALS_PER_YEAR = 650_000.0  # DfE c1, years ending 2018 to 2025: 597,760 to 655,630
 LAST_DAY = date(LAST_RETURN_YEAR, 3, 31)
 
 
@@ -88,7 +89,7 @@ def load_scenario(size: str, seed: int, seeds_dir: Path, volume: float | None = 
     plan = [row for row in _plan_rows() if size in row["sizes"].split("|")]
     las = [_planned(row, factor, go_live, successors) for row in plan]
     if size == "national":
-        las += _unplanned(seeds_dir, seed, {la.la_code for la in las}, successors)
+        las += _unplanned(seeds_dir, seed, las, factor, successors)
     untreated = [la.la_code for la in las if la.effect and la.go_live is None]
     if untreated:
         raise SfpcError(f"the plan gives an effect to {', '.join(untreated)}, which have no go-live date")
@@ -135,20 +136,26 @@ def _planned(
 def _unplanned(
     seeds_dir: Path,
     seed: int,
-    planned: set[str],
+    planned: list[PlannedLa],
+    factor: float,
     successors: dict[str, tuple[tuple[str, date, float], ...]],
 ) -> Iterator[PlannedLa]:
-    """All other LAs of the register: sizes log-normal, rates Beta with the protocol's ICC (FV.POWER.1)."""
+    """All other LAs of the register: sizes log-normal, rates Beta with the protocol's ICC (FV.POWER.1).
+
+    Sizes are scaled so that England has its number of referrals, times the factor.
+    """
+    taken = {la.la_code for la in planned}
     later = {code for steps in successors.values() for code, _, _ in steps}
     codes = sorted(
         {
             row["la_code"]
             for row in _rows(seeds_dir / "reference" / "local_authority_codes.csv")
-            if row["la_code"] not in planned | later
+            if row["la_code"] not in taken | later
         }
     )
     rng = np.random.default_rng([seed, 7])
     sizes = np.exp(rng.normal(8.16, 0.64, len(codes)))
+    sizes *= (factor * ENGLAND_REFERRALS_PER_YEAR - sum(la.referrals_per_year for la in planned)) / sizes.sum()
     rates = np.clip(rng.beta(2.5143, 60.343, len(codes)), 0.012, 0.11)
     shares = np.clip(rng.gamma(0.6, 0.12, len(codes)), 0, 0.35)
     for code, size, rate, share in zip(codes, sizes, rates, shares, strict=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import duckdb
 
@@ -69,10 +68,3 @@ def _copy_comments(con: duckdb.DuckDBPyConnection, name: str) -> None:
 
 def _quoted(text: str) -> str:
     return text.replace("'", "''")
-
-
-def marts_connection(marts_db: Path) -> duckdb.DuckDBPyConnection:
-    """A read-only connection to the published marts. Raises SfpcError when there are none."""
-    if not marts_db.is_file():
-        raise SfpcError(f"no published marts at {marts_db}; run `make build` (or `make evaluate`) first")
-    return duckdb.connect(str(marts_db), read_only=True)

@@ -1,0 +1,150 @@
+"""One programme and one outcome of a run, and what every section asks of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from sfpc.report import words
+from sfpc.report.inputs import Inputs
+from sfpc.report.sample import AnalysedChildren
+from sfpc.report.truth import Truth
+
+# The clause on inference with few clusters.
+FEW_CLUSTERS = "FV.EST.3"
+
+
+@dataclass(frozen=True)
+class Study:
+    """One programme and one outcome: the unit that most sections repeat."""
+
+    programme_id: str
+    outcome_id: str
+    programme: str
+    outcome: dict[str, Any]
+    inputs: Inputs
+
+    @property
+    def key(self) -> str:
+        """Identifier for anchors and figures."""
+        return f"{self.programme_id}-{self.outcome_id}"
+
+    @property
+    def title(self) -> str:
+        """Heading where a report holds several studies."""
+        return f"{self.programme}: {words.lowered(str(self.outcome['label']))}"
+
+    @property
+    def factor(self) -> float:
+        """From the stored unit to the unit shown."""
+        return 100.0 if self.outcome["outcome_kind"] == "binary" else 1.0
+
+    @property
+    def value_unit(self) -> str:
+        """Unit of the outcome itself, as an axis names it."""
+        if self.outcome["outcome_kind"] == "days":
+            return "days per child"
+        is_share = self.outcome["outcome_kind"] == "binary"
+        return "children with the outcome, % per quarter" if is_share else "mean of the outcome, %"
+
+    @property
+    def truth(self) -> Truth | None:
+        """The planted effect; none for real data."""
+        return self.inputs.truth.get((self.programme_id, self.outcome_id))
+
+    @property
+    def analysed(self) -> AnalysedChildren:
+        """Who was matched, by LA."""
+        return self.inputs.analysed[(self.programme_id, self.outcome_id)]
+
+    def result(self, table: str) -> pd.DataFrame:
+        """The rows of a results table that are about this study."""
+        return self._mine(self.inputs.results[table])
+
+    def mart(self, name: str) -> pd.DataFrame:
+        """The rows of a mart that are about this study, or about its programme."""
+        return self._mine(self.inputs.marts[name])
+
+    def _mine(self, frame: pd.DataFrame) -> pd.DataFrame:
+        for column, value in (("programme_id", self.programme_id), ("outcome_id", self.outcome_id)):
+            if column in frame.columns:
+                frame = frame[frame[column] == value]
+        return frame
+
+    def la(self, la_id: object) -> str:
+        """Name of an LA."""
+        frame = self.inputs.marts["dim_local_authorities"]
+        names = frame.loc[frame["la_id"] == la_id, "la_name"]
+        return str(names.iloc[0]) if len(names) else f"LA {la_id} (name not held)"
+
+    def short_la(self, la_id: object) -> str:
+        """Name for a chart: of a reorganised area its first name (the table gives all)."""
+        first, *later = self.la(la_id).split(" / ")
+        return f"{first} (area)" if later else first
+
+    @property
+    def primary(self) -> dict[str, Any]:
+        """The primary effect; where none is flagged, the first on the outcome's own scale."""
+        effects = self.result("effects")
+        flagged = effects[effects["is_primary"].astype(bool)]
+        chosen = flagged if len(flagged) else effects
+        return dict(chosen.iloc[0])
+
+
+def studies(inputs: Inputs) -> list[Study]:
+    """All programmes and outcomes with effects, the primary outcome of each programme first."""
+    outcomes = inputs.marts["dim_outcomes"].set_index("outcome_id", drop=False)
+    areas = inputs.marts["dim_programme_local_authorities"]
+    found = []
+    pairs = inputs.results["effects"][["programme_id", "outcome_id"]].drop_duplicates()
+    for row in records(pairs):
+        known = row.outcome_id in outcomes.index
+        outcome = (
+            {str(name): value for name, value in outcomes.loc[row.outcome_id].items()}
+            if known
+            else {"label": words.sentence(words.plain(str(row.outcome_id))), "outcome_kind": "binary"}
+        )
+        found.append(
+            Study(
+                programme_id=str(row.programme_id),
+                outcome_id=str(row.outcome_id),
+                programme=words.title_of(str(row.programme_id), areas, "programme_id", "programme_name"),
+                outcome=outcome,
+                inputs=inputs,
+            )
+        )
+    return sorted(found, key=lambda s: (s.programme_id, not s.outcome.get("is_primary", False), s.outcome_id))
+
+
+def significance_level(inputs: Inputs) -> float:
+    """The two-sided level of the run."""
+    return float(inputs.run["settings"]["significance_level"])
+
+
+def confidence(inputs: Inputs) -> str:
+    """The level of the intervals, as words: 95%."""
+    return f"{100 * (1 - significance_level(inputs)):g}%"
+
+
+def is_planned(inputs: Inputs, clause: str) -> bool:
+    """Whether the register of clauses says that a clause is not built yet."""
+    register = inputs.marts["dim_protocol_definitions"]
+    return bool(((register["clause"] == clause) & (register["status"] == "planned")).any())
+
+
+def records(frame: pd.DataFrame) -> list[Any]:
+    """The rows as named tuples."""
+    return list(frame.itertuples())
+
+
+def items(series: Any) -> list[tuple[Any, Any]]:
+    """Labels and values of a series; a label of several levels is a tuple."""
+    return list(series.items())
+
+
+def as_day(value: Any) -> date:
+    """A date of any kind as a plain date."""
+    return pd.Timestamp(value).date()
