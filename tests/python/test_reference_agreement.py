@@ -98,7 +98,7 @@ def test_generated_children_agree(synthetic: Paths) -> None:
 
     seeds = read_seeds(ROOT / "seeds")
     part = read_part(synthetic.landing, seeds, every=EVERY)
-    expected = evaluate(part.tables, seeds, years=part.years, only=part.children)
+    expected = evaluate(part.tables, seeds, returns=part.returns, only=part.children)
     assert len(expected["child_outcomes"]) >= FEWEST_CHILDREN
     found = disagreements(synthetic, expected)
     assert not found, f"{len(found)} disagreements, for example:\n" + "\n".join(found[:20])

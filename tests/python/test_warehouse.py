@@ -153,3 +153,29 @@ def test_registered_children_are_nowhere(synthetic: Paths, tmp_path: Path) -> No
     finally:
         connection.close()
     assert after[0] == before[0] - 1
+
+
+def test_query_of_the_readme_runs(synthetic: Paths) -> None:
+    import re
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    queries = re.findall(r"\.sql\('([^']+)'\)", text)
+    assert queries
+    with querying(synthetic) as connection:
+        for query in queries:
+            assert connection.execute(query).fetchall()
+
+
+def test_every_macro_is_described_with_its_arguments() -> None:
+    import re
+
+    import yaml
+
+    described = {m["name"]: m for m in yaml.safe_load((ROOT / "macros/_macros.yml").read_text())["macros"]}
+    for path in sorted((ROOT / "macros").glob("*.sql")):
+        for name, arguments in re.findall(r"{% macro (\w+)\(([^)]*)\)", path.read_text(encoding="utf-8")):
+            if "__" in name or name == "generate_schema_name" or name == "type_double":
+                continue
+            assert name in described, f"{path.name}: {name} is not described"
+            listed = [a["name"] for a in described[name].get("arguments", [])]
+            assert listed == [a.split("=")[0].strip() for a in arguments.split(",") if a.strip()], name

@@ -112,10 +112,19 @@ class Areas:
 
 
 def birth_month_of(row: Row) -> tuple[int, int] | None:
-    """Year and month of birth of a row, None unless both are there."""
+    """Year and month of birth of a row, None where they are missing or no child of the return can have them.
+
+    Some returns write unborn children as January 1900 (section 0, fact 10).
+    """
     if row.get("birth_year") is None or row.get("birth_month") is None:
         return None
-    return int(row["birth_year"]), int(row["birth_month"])
+    year, month, returned = int(row["birth_year"]), int(row["birth_month"]), int(row["return_year"])
+    return (year, month) if returned - 30 <= year <= returned + 1 and 1 <= month <= 12 else None
+
+
+def is_placeholder_birth(row: Row) -> bool:
+    """Whether a row writes an unborn child as born in January 1900."""
+    return (row.get("birth_year"), row.get("birth_month")) == (1900, 1)
 
 
 def pupil_id_of(row: Row) -> str | None:
@@ -148,11 +157,31 @@ class Children:
                 if pupil is not None:
                     seen = (int(row["return_year"]), pupil)
                     first_pupil[key] = min(seen, first_pupil.get(key, seen))
-        self._pupils = {key: pupil for key, (_, pupil) in first_pupil.items()}
+        self._pupils = self._sound_pupils({key: pupil for key, (_, pupil) in first_pupil.items()}, tables)
         for key in keys:
             child = self._child_of_key(key)
             self.child_ids_seen.add(child)
             self.la_ids_of_child[child].add((key[0], key[1]))
+
+    def _sound_pupils(self, pupils: dict[tuple, str], tables: list[list[Row]]) -> dict[tuple, str]:
+        """Pupil ids whose LA children were born at most twelve months apart (DECISIONS D15)."""
+        ranks: dict[tuple, tuple] = {}
+        codes: dict[tuple, tuple] = {}
+        for rows in tables:
+            for row in rows:
+                birth = birth_month_of(row)
+                code = (tidy(row["la_code"]), tidy(row["la_child_id"]))
+                codes[code] = self._la_child(row)
+                if birth:
+                    rank = (is_yes(row.get("is_expected_birth")), -int(row["return_year"]), birth)
+                    ranks[code] = min(rank, ranks.get(code, rank))
+        months: dict[str, list[int]] = defaultdict(list)
+        for code, (_, _, (year, month)) in ranks.items():
+            pupil = pupils.get(codes[code])
+            if pupil:
+                months[pupil].append(year * 12 + month)
+        unsound = {pupil for pupil, born in months.items() if max(born) - min(born) > 12}
+        return {key: pupil for key, pupil in pupils.items() if pupil not in unsound}
 
     def _births_of_codes(self, rows: Iterable[Row]) -> dict[tuple, str]:
         """Month of birth of an LA code's child id in a reorganised area: the latest real one, else expected.
@@ -246,15 +275,36 @@ def _earliest_need(rows: list[Row], needs: dict[str | None, int]) -> int | None:
 # ---------------------------------------------------------------------------------------------------
 
 
-def return_years(cla_episodes: Iterable[Row], areas: Areas) -> dict[str, set[int]]:
-    """The years in which each area returned episodes of care."""
-    years: dict[str, set[int]] = defaultdict(set)
-    for row in cla_episodes:
-        years[areas.la_id(row["la_code"])].add(int(row["return_year"]))
-    return years
+class Returns:
+    """Which returns the extracts hold: years by LA code, for the census (cin) and looked-after children (cla)."""
+
+    def __init__(self, cin_records: Iterable[Row], cla_episodes: Iterable[Row], seeds: dict, areas: Areas) -> None:
+        self.areas = areas
+        self.sent: dict[str, set[tuple[str | None, int]]] = {"cin": set(), "cla": set()}
+        for kind, rows in (("cin", cin_records), ("cla", cla_episodes)):
+            for row in rows:
+                self.sent[kind].add((tidy(row["la_code"]), int(row["return_year"])))
+        self.valid: dict[tuple[str, int], set[str | None]] = defaultdict(set)
+        for row in seeds["local_authority_codes"]:
+            code = tidy(row["la_code"])
+            for year in range(int(row["first_return_year"]), int(row["last_return_year"]) + 1):
+                self.valid[areas.la_id(code), year].add(code)
+
+    def last_year(self, la_id: str) -> int:
+        """The last year in which the area returned episodes of care."""
+        return max(year for code, year in self.sent["cla"] if self.areas.la_id(code) == la_id)
+
+    def has(self, kind: str, la_id: str, year: int) -> bool:
+        """Whether every code of the area that was valid in the year returned; one that is in no register, itself."""
+        came = {code for code, sent in self.sent[kind] if sent == year and self.areas.la_id(code) == la_id}
+        return bool(came) and len(came) >= len(self.valid.get((la_id, year), ()))
+
+    def cover(self, kind: str, la_id: str, first_day: date, last_day: date) -> bool:
+        """Whether the area returned in every year of a stretch of days (FV.SAMPLE.5)."""
+        return all(self.has(kind, la_id, y) for y in range(return_year_of(first_day), return_year_of(last_day) + 1))
 
 
-def care_periods(cla_episodes: Iterable[Row], children: Children, seeds: dict, years: dict[str, set[int]]) -> list[Row]:
+def care_periods(cla_episodes: Iterable[Row], children: Children, seeds: dict, returns: Returns) -> list[Row]:
     """Episodes of care chained into periods of care, per area and child (B.3).
 
     Short breaks (V3, V4) are no care in the sense of the outcome and leave before anything else is done;
@@ -274,8 +324,11 @@ def care_periods(cla_episodes: Iterable[Row], children: Children, seeds: dict, y
         report = _report_of_episode(row)
         latest[key] = max(report, latest.get(key, report))
     episodes: dict[tuple, list[Row]] = defaultdict(list)
+    last_years: dict[str, int] = {}
     for (la_id, child_id, start), (year, _, end, ceased, new) in sorted(latest.items()):
-        over_by = date(year, 3, 31) if year < max(years[la_id]) else None
+        if la_id not in last_years:
+            last_years[la_id] = returns.last_year(la_id)
+        over_by = date(year, 3, 31) if year < last_years[la_id] else None
         stated = None if end == date.min else end
         episode = {"start": start, "end": stated, "ceased": ceased, "new": new, "over_by": over_by}
         episodes[la_id, child_id].append(episode)
@@ -415,7 +468,7 @@ def is_unborn_at(day: date, la_id: str, birth: tuple[int, int] | None, record: C
     if birth is not None and birth > (day.year, day.month):
         return True
     return any(
-        is_yes(row.get("is_unborn"))
+        (is_yes(row.get("is_unborn")) or is_placeholder_birth(row))
         for row in record.cin
         if int(row["return_year"]) == return_year_of(day) and areas.la_id(row["la_code"]) == la_id
     )
@@ -575,7 +628,9 @@ def outcome_row(index: Row, child_id: ChildId, record: ChildRecord, programme: P
     if programme.is_censored_at_18 and birth is not None:
         eighteenth_birthday = date(birth[0] + 18, birth[1], 1)
         window_end = min(window_end, eighteenth_birthday - timedelta(days=1))
-    is_fully_observed = is_covered(la_id, day, window_end, context.years)
+    is_fully_observed = context.returns.cover("cla", la_id, day, window_end) and context.returns.cover(
+        "cin", la_id, programme.trial_start, day
+    )
     first_care = min((p["care_start_date"] for p in record.periods if p["care_start_date"] >= day), default=None)
     becomes_looked_after = first_care is not None and first_care <= window_end
     return {
@@ -610,17 +665,11 @@ def outcome_row(index: Row, child_id: ChildId, record: ChildRecord, programme: P
 class Context:
     """What is the same for all children: areas, code lists, the last day that the CLA extract covers."""
 
-    def __init__(self, seeds: dict, areas: Areas, years: dict[str, set[int]]) -> None:
+    def __init__(self, seeds: dict, areas: Areas, returns: Returns) -> None:
         self.areas = areas
-        self.years = years
+        self.returns = returns
         self.gender_codes = seeds["gender_codes"]
         self.ethnic_groups = {tidy(r["ethnicity_code"]): r["ethnic_group"] for r in seeds["ethnicity_codes"]}
-
-
-def is_covered(la_id: str, first_day: date, last_day: date, years: dict[str, set[int]]) -> bool:
-    """Whether the area returned episodes in every year of the window (FV.SAMPLE.5)."""
-    needed = set(range(return_year_of(first_day), return_year_of(last_day) + 1))
-    return needed <= years.get(la_id, set())
 
 
 def child_label(child_id: ChildId) -> str:
@@ -632,21 +681,21 @@ def evaluate(
     tables: dict[str, list[Row]],
     seeds: dict[str, list[Row]],
     *,
-    years: dict[str, set[int]] | None = None,
+    returns: Returns | None = None,
     only: set[ChildId] | None = None,
 ) -> dict[str, list[Row]]:
     """Referral spells, care periods and outcome rows of all children in the tables.
 
     tables: the landing tables by name. seeds: the seeds by file name without suffix.
-    years: the return years of each area in the whole CLA extract, where the tables are a part of it.
+    returns: the returns of the whole extracts, where the tables are a part of them.
     only: the children to return, where the tables hold rows of others too.
     """
     areas = Areas(seeds["local_authority_successors"])
     children = Children(tables["cin_records"], tables["cla_children"], areas)
     spells = referral_spells(tables["cin_records"], children, seeds)
-    years = years or return_years(tables["cla_episodes"], areas)
-    periods = care_periods(tables["cla_episodes"], children, seeds, years)
-    context = Context(seeds, areas, years)
+    returns = returns or Returns(tables["cin_records"], tables["cla_episodes"], seeds, areas)
+    periods = care_periods(tables["cla_episodes"], children, seeds, returns)
+    context = Context(seeds, areas, returns)
 
     records: dict[ChildId, ChildRecord] = defaultdict(ChildRecord)
     for row in tables["cin_records"]:
@@ -692,7 +741,7 @@ def main() -> None:
 
     seeds = read_seeds(arguments.seeds_dir)
     part = read_part(arguments.landing_dir, seeds, every=arguments.every, pupils=arguments.pupils)
-    found = evaluate(part.tables, seeds, years=part.years, only=part.children)
+    found = evaluate(part.tables, seeds, returns=part.returns, only=part.children)
     text = json.dumps(found, default=lambda v: v.isoformat(), indent=1)
     arguments.out_json.write_text(text, encoding="utf-8")
     print({name: len(rows) for name, rows in found.items()})

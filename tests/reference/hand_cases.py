@@ -158,7 +158,11 @@ def all_tables(cases: list[Case] | None = None) -> dict[str, list[Row]]:
     chosen = CASES if cases is None else cases
     codes = {row["la_code"] for one in chosen for rows in one.rows.values() for row in rows if "la_code" in row}
     tables: dict[str, list[Row]] = {
-        "cin_records": [cin("BACKGROUND", "2018-05-01", return_year=2025)],
+        "cin_records": [
+            cin("BACKGROUND", "2018-03-01", return_year=year, la_code=code)
+            for code in sorted({"306"} | codes)
+            for year in range(2018, 2026)
+        ],
         "cla_children": [
             looked_after("BACKGROUND", year, la_code=code)
             for code in sorted({"306"} | codes)

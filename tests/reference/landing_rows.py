@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from definitions import Areas, ChildId, Children, Row, child_label, return_years, tidy
+from definitions import Areas, ChildId, Children, Returns, Row, child_label, tidy
 
 LINKING = ["return_year", "la_code", "la_child_id", "pupil_id", "birth_year", "birth_month"]
 
@@ -62,7 +62,7 @@ class Part:
 
     tables: dict[str, list[Row]]
     children: set[ChildId] | None
-    years: dict[str, set[int]]
+    returns: Returns
 
 
 def read_seeds(seeds_dir: Path) -> dict[str, list[Row]]:
@@ -107,9 +107,14 @@ def read_part(
     stand for two children, and telling them apart needs the rows of both.
     """
     areas = Areas(seeds["local_authority_successors"])
-    years = return_years(read_rows(landing_dir, "cla_episodes", ["return_year", "la_code"]), areas)
+    returns = Returns(
+        read_rows(landing_dir, "cin_records", ["return_year", "la_code"]),
+        read_rows(landing_dir, "cla_episodes", ["return_year", "la_code"]),
+        seeds,
+        areas,
+    )
     if every is None and not pupils:
-        return Part({name: list(read_rows(landing_dir, name)) for name in COLUMNS}, None, years)
+        return Part({name: list(read_rows(landing_dir, name)) for name in COLUMNS}, None, returns)
 
     children = Children(
         read_rows(landing_dir, "cin_records", [*LINKING, "is_expected_birth"]),
@@ -129,4 +134,4 @@ def read_part(
             if (areas.la_id(row["la_code"]), tidy(row["la_child_id"])) in la_ids
         ]
     tables["npd_pupils"] = [row for row in read_rows(landing_dir, "npd_pupils") if tidy(row["pupil_id"]) in pupil_ids]
-    return Part(tables, chosen, years)
+    return Part(tables, chosen, returns)

@@ -60,7 +60,11 @@ def test_the_order_of_rows_does_not_matter() -> None:
 def test_window_beyond_the_extract_is_missing_not_0() -> None:
     """FV.SAMPLE.5: 18 months after 30 September 2022 is 30 March 2024, after 1 October 2022 it is not."""
     tables = {
-        "cin_records": [cin("INSIDE", "2022-09-30"), cin("OUTSIDE", "2022-10-01")],
+        "cin_records": [
+            cin("INSIDE", "2022-09-30"),
+            cin("OUTSIDE", "2022-10-01"),
+            *(cin("OTHER", "2020-01-01", return_year=year) for year in (2020, 2021, 2022, 2023)),
+        ],
         "cla_children": [],
         "cla_episodes": [
             episode(child, "2020-01-01" if child == "OTHER" else "2023-01-01", return_year=year)
@@ -69,7 +73,8 @@ def test_window_beyond_the_extract_is_missing_not_0() -> None:
         ],
         "npd_pupils": [],
     }
-    inside, outside = evaluate(tables, SEEDS)["child_outcomes"]
+    outcomes = {r["child_id"][2]: r for r in evaluate(tables, SEEDS)["child_outcomes"]}
+    inside, outside = outcomes["INSIDE"], outcomes["OUTSIDE"]
     assert inside["has_become_looked_after"] is True
     assert inside["is_fully_observed__became_looked_after"] is True
     assert outside["has_become_looked_after"] is None
@@ -112,5 +117,5 @@ def test_a_part_of_a_landing_directory_is_as_in_the_whole(landing_dir: Path) -> 
     assert evaluate(whole.tables, SEEDS) == TOGETHER
     for part in (named, read_part(landing_dir, SEEDS, every=3)):
         assert part.children
-        found = evaluate(part.tables, SEEDS, years=part.years, only=part.children)
+        found = evaluate(part.tables, SEEDS, returns=part.returns, only=part.children)
         assert found == {name: [r for r in rows if r["child_id"] in part.children] for name, rows in TOGETHER.items()}

@@ -3,6 +3,7 @@
 with observations as (
     select
         identities.child_id,
+        identities.pupil_id as linked_pupil_id,
         observations.*
     from {{ ref('int_children__observations') }} as observations
     inner join {{ ref('int_children__identities') }} as identities
@@ -60,7 +61,7 @@ children as (
         ) as birth_month_number,
         bool_or(observations.is_disabled) as is_disabled,
         bool_or(observations.is_uasc) as is_uasc,
-        min(observations.pupil_id) is not null as is_linked_to_pupil
+        min(observations.linked_pupil_id) is not null as is_linked_to_pupil
     from observations
     inner join birth_years on observations.child_id = birth_years.child_id
     group by observations.child_id

@@ -76,6 +76,15 @@ links as (
         on keyed.la_child_key = first_links.la_child_key and observations.return_year = first_links.return_year
     where observations.pupil_id is not null
     group by keyed.la_child_key
+),
+
+-- A reference under which births lie more than a year apart is no child's own: it links nobody (DECISIONS D15).
+sound_links as (
+    select links.pupil_id
+    from links
+    inner join keyed on links.la_child_key = keyed.la_child_key
+    group by links.pupil_id
+    having coalesce(max(keyed.birth_month_number) - min(keyed.birth_month_number), 0) <= 12
 )
 
 select
@@ -83,7 +92,8 @@ select
     keyed.la_child_id,
     keyed.la_id,
     keyed.birth_month_number,
-    links.pupil_id,
-    md5(coalesce('pupil|' || links.pupil_id, 'la|' || keyed.la_child_key)) as child_id
+    sound_links.pupil_id,
+    md5(coalesce('pupil|' || sound_links.pupil_id, 'la|' || keyed.la_child_key)) as child_id
 from keyed
 left join links on keyed.la_child_key = links.la_child_key
+left join sound_links on links.pupil_id = sound_links.pupil_id

@@ -10,7 +10,7 @@ with cin as (
         birth_year,
         birth_month,
         is_expected_birth,
-        is_unborn,
+        is_unborn or coalesce(birth_year = 1900 and birth_month = 1, false) as is_unborn,
         gender_code,
         ethnicity_code,
         is_disabled,
@@ -42,12 +42,15 @@ united as (
     select * from cla
 )
 
+-- A birth that no child of a return can have is not known; January 1900 is how some returns write unborn (A.5).
 select
     united.*,
     areas.la_id,
     areas.area_code_count,
     case
-        when united.birth_year between 1900 and 2100 and united.birth_month between 1 and 12
+        when
+            united.birth_year between united.return_year - 30 and united.return_year + 1
+            and united.birth_month between 1 and 12
             then united.birth_year * 12 + united.birth_month - 1
     end as birth_month_number
 from united

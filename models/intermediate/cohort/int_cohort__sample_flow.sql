@@ -50,7 +50,7 @@ select
         when 3 then 'excluded: not on the chosen referral basis'
         when 4 then 'excluded: not the child''s first referral in the trial period'
         when 5 then 'excluded: already looked after at the referral'
-        when 6 then 'excluded: follow-up not covered by the returns'
+        when 6 then 'excluded: referral or follow-up not covered by the returns'
         else 'analysis sample'
     end as step,
     count(*) as referral_count

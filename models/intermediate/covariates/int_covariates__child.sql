@@ -15,26 +15,37 @@ pupils as (
     where pupil_id is not null
 ),
 
--- Ever eligible in a spring census up to the school year of the referral, or pupil premium in the three years in
--- which every infant eats free; no census by then is a level of its own (FV.COV.1, FV.COV.2).
-meals as (
+censuses as (
     select
         entries.index_referral_id,
-        bool_or(
-            censuses.is_fsm_eligible
-            or censuses.is_ever_fsm_6
-            or censuses.is_ever_fsm_all
-            or (censuses.nc_year_code in ('R', '0', '1', '2') and censuses.is_ever_fsm_6_pupil_premium)
-        ) as is_fsm,
-        bool_or(
-            censuses.is_ever_fsm_6
-            or (censuses.nc_year_code in ('R', '0', '1', '2') and censuses.is_ever_fsm_6_pupil_premium)
-        ) as is_fsm_last_six_years
+        entries.referral_school_year,
+        censuses.census_year,
+        max(censuses.census_year) over (partition by entries.index_referral_id) as latest_census_year,
+        coalesce(censuses.is_fsm_eligible, false) as is_fsm_eligible,
+        coalesce(censuses.is_ever_fsm_6, false) as is_ever_fsm_6,
+        coalesce(censuses.is_ever_fsm_all, false) as is_ever_fsm_all,
+        coalesce(censuses.is_ever_fsm_6_pupil_premium, false)
+        and coalesce(censuses.nc_year_code, '') in ('R', '0', '1', '2') as is_infant_pupil_premium
     from entries
     inner join pupils on entries.child_id = pupils.child_id
     inner join {{ ref('stg_npd__pupils') }} as censuses
         on pupils.pupil_id = censuses.pupil_id and censuses.census_year <= entries.referral_school_year
-    group by entries.index_referral_id
+),
+
+-- Ever eligible in a spring census up to the school year of the referral, or pupil premium in the three years in
+-- which every infant eats free; no census by then is a level of its own (FV.COV.1, FV.COV.2). The strata ask for
+-- the last six years: what the latest census says of them, or a census within them (FV.CEM.6).
+meals as (
+    select
+        index_referral_id,
+        bool_or(is_fsm_eligible or is_ever_fsm_6 or is_ever_fsm_all or is_infant_pupil_premium) as is_fsm,
+        bool_or(
+            (is_ever_fsm_6 and census_year = latest_census_year)
+            or (is_fsm_eligible and census_year > referral_school_year - 6)
+            or is_infant_pupil_premium
+        ) as is_fsm_last_six_years
+    from censuses
+    group by index_referral_id
 ),
 
 plans as (
@@ -79,6 +90,7 @@ select
     cast(greatest(
         coalesce(previous_plans.seen_count, 0), coalesce(previous_plans.reported_count, 0)
     ) as integer) as previous_cpp_count,
+    children.is_linked_to_pupil,
     entries.primary_need
 from entries
 inner join {{ ref('int_children__characteristics') }} as children on entries.child_id = children.child_id

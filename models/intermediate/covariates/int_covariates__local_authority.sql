@@ -60,6 +60,7 @@ innovation as (
         on
             areas.la_code = listed.la_code
             and listed.is_default
+            and (listed.programme_id is null or listed.programme_id <> points.programme_id)
             and listed.start_date <= points.index_referral_date
             and (listed.end_date is null or listed.end_date >= points.index_referral_date)
 )

@@ -1,20 +1,60 @@
 {{ config(materialized='table') }}
 
--- Which stretches of return years an LA's returns cover without a gap, per source (FV.SAMPLE.5, FV.PROG.6).
-with returns as (
+-- Which stretches of return years an area's returns cover without a gap, per source (FV.SAMPLE.5, FV.PROG.6). A
+-- reorganised area has returned when every code that was valid in the year has.
+with sent as (
     select distinct
         'cla' as source_kind,
-        areas.la_id,
-        episodes.return_year
-    from {{ ref('stg_cla__episodes') }} as episodes
-    inner join {{ ref('int_programmes__continuing_areas') }} as areas on episodes.la_code = areas.la_code
+        la_code,
+        return_year
+    from {{ ref('stg_cla__episodes') }}
     union all
     select distinct
         'cin' as source_kind,
+        la_code,
+        return_year
+    from {{ ref('stg_cin__referrals') }}
+),
+
+received as (
+    select
+        sent.source_kind,
         areas.la_id,
-        referrals.return_year
-    from {{ ref('stg_cin__referrals') }} as referrals
-    inner join {{ ref('int_programmes__continuing_areas') }} as areas on referrals.la_code = areas.la_code
+        sent.return_year,
+        count(*) as code_count
+    from sent
+    inner join {{ ref('int_programmes__continuing_areas') }} as areas on sent.la_code = areas.la_code
+    group by sent.source_kind, areas.la_id, sent.return_year
+),
+
+expected as (
+    select
+        received.source_kind,
+        received.la_id,
+        received.return_year,
+        count(distinct listed.la_code) as code_count
+    from received
+    inner join {{ ref('int_programmes__continuing_areas') }} as areas on received.la_id = areas.la_id
+    inner join {{ ref('local_authority_codes') }} as listed
+        on
+            areas.la_code = listed.la_code
+            and received.return_year >= listed.first_return_year
+            and received.return_year <= listed.last_return_year
+    group by received.source_kind, received.la_id, received.return_year
+),
+
+returns as (
+    select
+        received.source_kind,
+        received.la_id,
+        received.return_year
+    from received
+    left join expected
+        on
+            received.source_kind = expected.source_kind
+            and received.la_id = expected.la_id
+            and received.return_year = expected.return_year
+    where received.code_count >= coalesce(expected.code_count, 1)
 ),
 
 stretches as (

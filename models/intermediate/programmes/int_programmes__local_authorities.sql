@@ -6,8 +6,16 @@ codes as (
     select * from {{ ref('int_programmes__continuing_areas') }}
 ),
 
+-- A trend never looks at outcomes after go-live: where an outcome takes longer than the stated gap, the gap is as
+-- long as the outcome (FV.MATCH.3).
 programmes as (
-    select * from {{ ref('programmes') }}
+    select
+        programmes.programme_id,
+        programmes.matching_start_months,
+        greatest(programmes.matching_end_months, max(outcomes.window_months)) as matching_end_months
+    from {{ ref('programmes') }} as programmes
+    inner join {{ ref('programme_outcomes') }} as outcomes on programmes.programme_id = outcomes.programme_id
+    group by programmes.programme_id, programmes.matching_start_months, programmes.matching_end_months
 ),
 
 roles as (

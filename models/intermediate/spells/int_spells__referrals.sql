@@ -5,11 +5,23 @@ with reports as (
         identities.la_id,
         identities.child_id,
         referrals.*,
-        needs.primary_need
+        lowest.primary_need as lowest_need,
+        highest.primary_need as highest_need,
+        row_number() over (
+            partition by identities.la_id, identities.child_id, referrals.referral_date
+            order by
+                case when referrals.closure_date is null then 1 else 0 end asc,
+                referrals.return_year desc,
+                referrals.closure_date desc,
+                referrals.closure_reason_code desc nulls last
+        ) as closure_rank
     from {{ ref('stg_cin__referrals') }} as referrals
     inner join {{ ref('int_children__identities') }} as identities
         on referrals.la_code = identities.la_code and referrals.la_child_id = identities.la_child_id
-    left join {{ ref('primary_need_codes') }} as needs on referrals.primary_need_code = needs.primary_need_code
+    left join {{ ref('primary_need_codes') }} as lowest
+        on referrals.lowest_primary_need_code = lowest.primary_need_code
+    left join {{ ref('primary_need_codes') }} as highest
+        on referrals.highest_primary_need_code = highest.primary_need_code
 ),
 
 years as (
@@ -19,15 +31,13 @@ years as (
         referral_date,
         min(return_year) as first_return_year,
         max(return_year) as last_return_year,
-        max(case when closure_date is not null then return_year end) as closure_year,
-        max(case when closure_reason_code is not null then return_year end) as closure_reason_year,
-        min(case when primary_need is not null then return_year end) as need_year
+        min(case when lowest_need is not null then return_year end) as need_year
     from reports
     group by la_id, child_id, referral_date
 ),
 
 -- A referral is repeated in every return while it is open: the latest return that has a closure knows best, the
--- earliest that has a need says why the child was referred; NFA only if every report says so (A.7).
+-- earliest that has a need says why the child was referred; NFA only if every report says so (A.7, DECISIONS D6).
 joined as (
     select
         reports.la_id,
@@ -35,13 +45,13 @@ joined as (
         reports.referral_date,
         min(case when reports.return_year = years.first_return_year then reports.la_code end) as la_code,
         min(case when reports.return_year = years.first_return_year then reports.la_child_id end) as la_child_id,
-        coalesce(bool_and(reports.is_nfa), false) as is_nfa,
+        bool_and(reports.is_nfa) as is_nfa,
         min(case when reports.return_year = years.first_return_year then reports.referral_source_code end)
             as referral_source_code,
-        min(case when reports.return_year = years.need_year then reports.primary_need end) as primary_need,
-        max(case when reports.return_year = years.closure_year then reports.closure_date end) as closure_date,
-        max(case when reports.return_year = years.closure_reason_year then reports.closure_reason_code end)
-            as closure_reason_code,
+        min(case when reports.return_year = years.need_year then reports.lowest_need end) as lowest_need,
+        max(case when reports.return_year = years.need_year then reports.highest_need end) as highest_need,
+        max(case when reports.closure_rank = 1 then reports.closure_date end) as closure_date,
+        max(case when reports.closure_rank = 1 then reports.closure_reason_code end) as closure_reason_code,
         min(years.first_return_year) as first_return_year,
         max(years.last_return_year) as last_return_year
     from reports
@@ -56,7 +66,18 @@ joined as (
 select
     md5(joined.la_id || '|' || joined.child_id || '|' || cast(joined.referral_date as {{ dbt.type_string() }}))
         as referral_id,
-    joined.*,
+    joined.la_id,
+    joined.child_id,
+    joined.referral_date,
+    joined.la_code,
+    joined.la_child_id,
+    joined.is_nfa,
+    joined.referral_source_code,
+    case when joined.lowest_need = joined.highest_need then joined.lowest_need end as primary_need,
+    joined.closure_date,
+    joined.closure_reason_code,
+    joined.first_return_year,
+    joined.last_return_year,
     not joined.is_nfa and coalesce(reasons.is_episode_of_need, true) as is_episode_of_need
 from joined
 left join {{ ref('closure_reason_codes') }} as reasons

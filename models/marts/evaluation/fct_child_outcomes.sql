@@ -43,6 +43,7 @@ select
     covariates.is_fsm,
     covariates.is_uasc,
     covariates.previous_cpp_count,
+    covariates.is_linked_to_pupil,
     cast(covariates.primary_need as integer) as primary_need,
     areas.la_fsm_pct,
     areas.la_white_british_pct,

@@ -24,15 +24,19 @@ rates as (
 
 quarters as (
     select
-        programme_id,
-        outcome_id,
-        quarter_start_date,
-        avg(rate) as mean_rate,
-        stddev_samp(rate) as spread
+        rates.programme_id,
+        rates.outcome_id,
+        rates.quarter_start_date,
+        avg(rates.rate) as mean_rate,
+        stddev_samp(rates.rate) as spread
     from rates
-    group by programme_id, outcome_id, quarter_start_date
+    inner join {{ ref('programmes') }} as programmes on rates.programme_id = programmes.programme_id
+    where rates.denominator_count >= programmes.matching_minimum_children
+    group by rates.programme_id, rates.outcome_id, rates.quarter_start_date
 ),
 
+-- The mean and the spread of a quarter are those of LAs with enough children: the share of a handful of children
+-- would decide the scale for all (DECISIONS D16).
 -- Standardised within the quarter over all eligible LAs: a change of measurement that meets all drops out
 -- (FV.MATCH.2).
 standardised as (

@@ -8,16 +8,27 @@ tidied as (
         la_code,
         {{ tidy_child_code('la_child_id') }} as la_child_id,
         referral_date,
-        {{ tidy_flag('referral_nfa') }} as is_nfa,
+        coalesce({{ tidy_flag('referral_nfa') }}, false) as is_nfa,
         {{ tidy_code('referral_source') }} as referral_source_code,
-        {{ tidy_code('primary_need') }} as primary_need_code,
+        case when {{ tidy_code('primary_need') }} like 'N_' then {{ tidy_code('primary_need') }} end
+            as primary_need_code,
         closure_date,
         {{ tidy_code('closure_reason') }} as closure_reason_code
     from records
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by return_year, la_code, la_child_id, referral_date
+            order by closure_date desc nulls last, closure_reason_code desc nulls last
+        ) as closure_rank
+    from tidied
 )
 
--- A return repeats the referral once per plan; two referrals of one child on one day are one, two different
--- needs in one return are none (A.7).
+-- A return repeats the referral once per plan; two referrals of one child on one day are one. NFA only if all rows
+-- say so, the later closure with its own reason, and both ends of what is said of the need (A.7, DECISIONS D6).
 select
     return_year,
     la_code,
@@ -25,8 +36,9 @@ select
     referral_date,
     bool_and(is_nfa) as is_nfa,
     min(referral_source_code) as referral_source_code,
-    case when min(primary_need_code) = max(primary_need_code) then min(primary_need_code) end as primary_need_code,
+    min(primary_need_code) as lowest_primary_need_code,
+    max(primary_need_code) as highest_primary_need_code,
     max(closure_date) as closure_date,
-    max(closure_reason_code) as closure_reason_code
-from tidied
+    max(case when closure_rank = 1 then closure_reason_code end) as closure_reason_code
+from ranked
 group by return_year, la_code, la_child_id, referral_date

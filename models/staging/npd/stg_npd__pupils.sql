@@ -14,14 +14,15 @@ tidied as (
     from pupils
 )
 
--- A pupil on two rolls is one pupil: any indication counts (FV.COV.2).
+-- A pupil on two rolls is one pupil: any indication counts, and a field that no
+-- row states stays unknown (FV.COV.2).
 select
     census_year,
     pupil_id,
     min(nc_year_code) as nc_year_code,
-    coalesce(bool_or(is_fsm_eligible), false) as is_fsm_eligible,
-    coalesce(bool_or(is_ever_fsm_6), false) as is_ever_fsm_6,
-    coalesce(bool_or(is_ever_fsm_6_pupil_premium), false) as is_ever_fsm_6_pupil_premium,
-    coalesce(bool_or(is_ever_fsm_all), false) as is_ever_fsm_all
+    bool_or(is_fsm_eligible) as is_fsm_eligible,
+    bool_or(is_ever_fsm_6) as is_ever_fsm_6,
+    bool_or(is_ever_fsm_6_pupil_premium) as is_ever_fsm_6_pupil_premium,
+    bool_or(is_ever_fsm_all) as is_ever_fsm_all
 from tidied
 group by census_year, pupil_id

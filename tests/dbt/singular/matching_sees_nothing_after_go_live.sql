@@ -1,5 +1,5 @@
 -- FV.MATCH.3: no treatment LA has a quarter that reaches past its go-live less 18 months, and no quarter at all
--- reaches past the latest of these; outcomes of what is left were observed before go-live.
+-- reaches past the latest of these; and no outcome of a treatment LA's trend was observed on or after go-live.
 with latest as (
     select
         programme_id,
@@ -19,3 +19,11 @@ inner join latest on trends.programme_id = latest.programme_id
 where
     {{ add_months('trends.quarter_start_date', 3) }}
     > coalesce(areas.matching_end_date, latest.matching_end_date)
+union all
+select
+    windows.la_id,
+    windows.window_start_date as quarter_start_date
+from {{ ref('int_cohort__outcome_windows') }} as windows
+inner join {{ ref('int_programmes__local_authorities') }} as areas
+    on windows.programme_id = areas.programme_id and windows.la_id = areas.la_id
+where windows.cohort = 'trend' and windows.window_end_date >= areas.go_live_date

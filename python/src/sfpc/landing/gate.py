@@ -215,6 +215,7 @@ class Gate:
                 f"copy (select {columns}, null::varchar as source_file, null::bigint as source_row where false) "
                 f"to '{self._work / table.name / 'layout.parquet'}' (format parquet)"
             )
+        self._write_windows()
         self._con.execute(f"copy (select * from quarantine order by all) to '{self._work / 'quarantine.csv'}' (header)")
         account.to_csv(self._work / "reconciliation.csv", index=False)
         manifest = {
@@ -233,6 +234,16 @@ class Gate:
         shutil.rmtree(self._work / "tmp", ignore_errors=True)
         replace_folder(self._work, self.target)
         return account
+
+    def _write_windows(self) -> None:
+        """The windows that were applied, for the warehouse: what lies beyond them is not observed (FV.SAMPLE.5)."""
+        for (kind, table), window in self._windows.items():
+            if kind == self.source_kind:
+                self._con.execute(
+                    f"copy (select '{table}' as landing_table, date '{window.first_day}' as first_date, "
+                    f"date '{window.last_day}' as last_date, 'data_windows.csv' as source_file, 0::bigint as source_row) "
+                    f"to '{self._work / 'data_windows' / table}.parquet' (format parquet)"
+                )
 
     def reconciliation(self) -> pd.DataFrame:
         """Raw, landed, quarantined, out-of-window and duplicate rows per file and table so far."""

@@ -174,6 +174,14 @@ SUBJECT_REGISTER = _table(
     Column("status", "VARCHAR", "erased, objected, restricted, withdrawn or opted out; DP.3", required=True),
 )
 
+DATA_WINDOWS = _table(
+    "data_windows",
+    "one row per landing table whose rows were cut to a data window; written by the gate itself",
+    Column("landing_table", "VARCHAR", "DP.2", required=True),
+    Column("first_date", "DATE", "first day that the landed rows may be about; FV.SAMPLE.5", required=True),
+    Column("last_date", "DATE", "last day that the landed rows may be about; FV.SAMPLE.5", required=True),
+)
+
 TABLES: dict[str, Table] = {
     t.name: t
     for t in (
@@ -184,5 +192,6 @@ TABLES: dict[str, Table] = {
         NPD_ABSENCE,
         LA_STATISTICS,
         SUBJECT_REGISTER,
+        DATA_WINDOWS,
     )
 }

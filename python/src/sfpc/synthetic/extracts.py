@@ -75,25 +75,30 @@ def synthesise(
     parts = work / ".parts"
     for name in (*LAID_OUT, "truth"):
         (parts / name).mkdir(parents=True)
-    with duckdb.connect() as con:
-        con.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
-        con.execute(f"set temp_directory = '{_quoted(parts / 'spill')}'")
-        con.execute("set preserve_insertion_order = true")
-        con.execute(_sql("prepare"))
-        for name, listed in (("ethnicity", ETHNICITIES), ("source", SOURCES)):
-            con.register(f"{name}_list", pd.DataFrame({"position": range(len(listed)), "code": listed}))
-        terms = read_terms(seeds_dir / "reference" / "school_terms.csv")
-        hosts = [la.la_code for la in scenario.las if not la.successors and not la.missing_returns]
-        for number, la in enumerate(scenario.las, start=1):
-            lives = draw_la(scenario, world, la)
-            absence = draw_absence(scenario, lives, terms)
-            # Children who move go to another LA of the run that reports every year under one code.
-            host = next(h for h in (hosts[number % len(hosts)], hosts[number % len(hosts) - 1]) if h != la.la_code)
-            _lay_out(con, scenario, lives, absence, host, parts, number)
-            if not quiet and (number % 5 == 0 or number == len(scenario.las)):
-                say(f"  synthetic children: {number} of {len(scenario.las)} LAs")
-        rows = _write(con, parts, work, file_format, quiet)
-        _write_truth(con, parts, truth_work, scenario, world)
+    try:
+        with duckdb.connect() as con:
+            con.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
+            con.execute(f"set temp_directory = '{_quoted(parts / 'spill')}'")
+            con.execute("set preserve_insertion_order = true")
+            con.execute(_sql("prepare"))
+            for name, listed in (("ethnicity", ETHNICITIES), ("source", SOURCES)):
+                con.register(f"{name}_list", pd.DataFrame({"position": range(len(listed)), "code": listed}))
+            terms = read_terms(seeds_dir / "reference" / "school_terms.csv")
+            hosts = [la.la_code for la in scenario.las if not la.successors and not la.missing_returns]
+            for number, la in enumerate(scenario.las, start=1):
+                lives = draw_la(scenario, world, la)
+                absence = draw_absence(scenario, lives, terms)
+                # Children who move go to another LA of the run that reports every year under one code.
+                host = next(h for h in (hosts[number % len(hosts)], hosts[number % len(hosts) - 1]) if h != la.la_code)
+                _lay_out(con, scenario, lives, absence, host, parts, number)
+                if not quiet and (number % 5 == 0 or number == len(scenario.las)):
+                    say(f"  synthetic children: {number} of {len(scenario.las)} LAs")
+            rows = _write(con, parts, work, file_format, quiet)
+            _write_truth(con, parts, truth_work, scenario, world)
+    except BaseException:
+        for folder in (work, truth_work):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     shutil.rmtree(parts)
     for finished, place in ((work, target), (truth_work, truth)):
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,10 @@
+with windows as (
+    {{ governed_source('governance', 'data_windows', key='none') }}
+)
+
+select
+    case landing_table when 'cla_episodes' then 'cla' when 'cin_records' then 'cin' end as source_kind,
+    first_date,
+    last_date
+from windows
+where landing_table in ('cla_episodes', 'cin_records')

@@ -1,0 +1,41 @@
+-- The worked examples of macros/_macros.yml; rows are the ones that do not hold.
+with examples as (
+    select
+        cast('2021-08-31' as date) as august,
+        cast('2021-02-28' as date) as february,
+        cast('2024-02-10' as date) as leap_year,
+        cast('2021-03-31' as date) as march,
+        cast('2021-04-01' as date) as april,
+        cast('2021-09-01' as date) as september,
+        2022 as a_return_year,
+        ' n1 ' as need_text,
+        '0123.0' as child_text,
+        'UN3' as pupil_text,
+        'True' as yes_text,
+        'N/A' as unknown_text
+),
+
+checked as (
+    select
+        {{ add_months('august', 18) }} = cast('2023-02-28' as date) as add_months_holds,
+        {{ add_days('february', 1) }} = cast('2021-03-01' as date) as add_days_holds,
+        {{ month_end('leap_year') }} = cast('2024-02-29' as date) as month_end_holds,
+        {{ quarter_start('march') }} = cast('2021-01-01' as date) as quarter_start_holds,
+        {{ return_year('april') }} = 2022 and {{ return_year('march') }} = 2021 as return_year_holds,
+        {{ return_year_end('a_return_year') }} = cast('2022-03-31' as date) as return_year_end_holds,
+        {{ financial_year_label('a_return_year') }} = '2021/22' as financial_year_label_holds,
+        {{ school_year('september') }} = 2022 and {{ school_year('august') }} = 2021 as school_year_holds,
+        {{ tidy_code('need_text') }} = 'N1' as tidy_code_holds,
+        {{ tidy_child_code('child_text') }} = '0123' as tidy_child_code_holds,
+        {{ tidy_pupil_code('pupil_text') }} is null as tidy_pupil_code_holds,
+        {{ tidy_flag('yes_text') }} and {{ tidy_flag('unknown_text') }} is null as tidy_flag_holds
+    from examples
+)
+
+select *
+from checked
+where not (
+    add_months_holds and add_days_holds and month_end_holds and quarter_start_holds and return_year_holds
+    and return_year_end_holds and financial_year_label_holds and school_year_holds and tidy_code_holds
+    and tidy_child_code_holds and tidy_pupil_code_holds and tidy_flag_holds
+)
