@@ -23,25 +23,6 @@
   date_add({{ day }}, {{ days }})
 {%- endmacro %}
 
-{#- Whole days from the first day to the second: 1 January to 3 January is 2. -#}
-{% macro days_between(first_day, last_day) -%}
-  {{ return(adapter.dispatch('days_between', 'sfpc')(first_day, last_day)) }}
-{%- endmacro %}
-
-{% macro default__days_between(first_day, last_day) -%}
-  ({{ last_day }} - {{ first_day }})
-{%- endmacro %}
-
-{% macro spark__days_between(first_day, last_day) -%}
-  datediff({{ last_day }}, {{ first_day }})
-{%- endmacro %}
-
-{#- Calendar months between the months of two days; the day of the month plays no part (FV.SAMPLE.1). -#}
-{% macro calendar_months_between(first_day, last_day) -%}
-  ((extract(year from {{ last_day }}) - extract(year from {{ first_day }})) * 12
-  + extract(month from {{ last_day }}) - extract(month from {{ first_day }}))
-{%- endmacro %}
-
 {% macro month_start(day) -%}
   cast(date_trunc('month', {{ day }}) as date)
 {%- endmacro %}

@@ -54,28 +54,28 @@ keyed as (
     from births
 ),
 
-first_links as (
+-- The first reference over the returns is the child's. One pass with a rank: a join back on the year alone would let
+-- a planner pair every child of a year with every other.
+ranked_links as (
     select
         keyed.la_child_key,
-        min(observations.return_year) as return_year
+        observations.pupil_id,
+        row_number() over (
+            partition by keyed.la_child_key
+            order by observations.return_year, observations.pupil_id
+        ) as link_rank
     from keyed
     inner join observations
         on keyed.la_code = observations.la_code and keyed.la_child_id = observations.la_child_id
     where observations.pupil_id is not null
-    group by keyed.la_child_key
 ),
 
 links as (
     select
-        keyed.la_child_key,
-        min(observations.pupil_id) as pupil_id
-    from keyed
-    inner join observations
-        on keyed.la_code = observations.la_code and keyed.la_child_id = observations.la_child_id
-    inner join first_links
-        on keyed.la_child_key = first_links.la_child_key and observations.return_year = first_links.return_year
-    where observations.pupil_id is not null
-    group by keyed.la_child_key
+        la_child_key,
+        pupil_id
+    from ranked_links
+    where link_rank = 1
 ),
 
 -- A reference under which births lie more than a year apart is no child's own: it links nobody (DECISIONS D15).

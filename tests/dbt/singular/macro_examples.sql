@@ -19,7 +19,8 @@ checked as (
     select
         {{ add_months('august', 18) }} = cast('2023-02-28' as date) as add_months_holds,
         {{ add_days('february', 1) }} = cast('2021-03-01' as date) as add_days_holds,
-        {{ month_end('leap_year') }} = cast('2024-02-29' as date) as month_end_holds,
+        {{ month_start('leap_year') }} = cast('2024-02-01' as date)
+        and {{ month_end('leap_year') }} = cast('2024-02-29' as date) as month_end_holds,
         {{ quarter_start('march') }} = cast('2021-01-01' as date) as quarter_start_holds,
         {{ return_year('april') }} = 2022 and {{ return_year('march') }} = 2021 as return_year_holds,
         {{ return_year_end('a_return_year') }} = cast('2022-03-31' as date) as return_year_end_holds,

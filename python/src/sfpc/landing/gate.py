@@ -241,7 +241,8 @@ class Gate:
             if kind == self.source_kind:
                 self._con.execute(
                     f"copy (select '{table}' as landing_table, date '{window.first_day}' as first_date, "
-                    f"date '{window.last_day}' as last_date, 'data_windows.csv' as source_file, 0::bigint as source_row) "
+                    f"date '{window.last_day}' as last_date, 'data_windows.csv' as source_file, "
+                    "0::bigint as source_row) "
                     f"to '{self._work / 'data_windows' / table}.parquet' (format parquet)"
                 )
 
