@@ -6,4 +6,4 @@ bin=.venv/bin
 $bin/ruff check --quiet python tests
 $bin/ruff format --quiet --check python tests
 $bin/mypy
-$bin/sqlfluff lint --processes 2 --nocolor -v 0 models analysis tests/dbt
+$bin/sqlfluff lint --processes 2 --nocolor --disable-progress-bar models analysis tests/dbt
