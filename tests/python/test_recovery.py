@@ -121,3 +121,10 @@ def test_truth_lies_in_the_interval_on_the_small_set(tmp_path: Path) -> None:
     truth = primary_truth(paths, paths.marts_db, results.matched_pairs)
     primary = results.effects[results.effects["is_primary"]].iloc[0]
     assert primary["ci_low"] <= truth <= primary["ci_high"]
+    planned = pd.read_csv(paths.truth / "planned_las.csv", dtype={"la_code": str})
+    alone = set(planned.loc[planned["has_no_twin"], "la_code"])
+    pairs = results.matched_pairs
+    excluded = pairs[pairs["status"] == "excluded"]
+    assert set(excluded["treatment_la_id"]) == alone, "the LA without a twin, and no other, is left out"
+    assert excluded["reason"].str.contains("times the distance that sampling error alone gives").all()
+    assert (results.effects["treated_cluster_count"] == 4).all()
