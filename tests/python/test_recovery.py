@@ -128,3 +128,17 @@ def test_truth_lies_in_the_interval_on_the_small_set(tmp_path: Path) -> None:
     assert set(excluded["treatment_la_id"]) == alone, "the LA without a twin, and no other, is left out"
     assert excluded["reason"].str.contains("times the distance that sampling error alone gives").all()
     assert (results.effects["treated_cluster_count"] == 4).all()
+
+
+def test_the_study_writes_runs_and_summary(tmp_path: Path) -> None:
+    """The verb itself, on two small seeds: files, summary, twin hits."""
+    import json
+
+    paths = Paths(ROOT, tmp_path / "data", tmp_path / "outputs")
+    paths.data.mkdir()
+    runs = run_recovery(paths, seeds=2, workers=2, volume=0.1)
+    assert sorted(runs["model"].value_counts().to_dict().values()) == [2, 2]
+    summary = json.loads((paths.results / "recovery.json").read_text(encoding="utf-8"))
+    assert {"linear", "logit", "twin_hits"} <= set(summary)
+    assert [h["referrals_per_quarter"] for h in summary["twin_hits"]] == [1300, 5200, None]
+    assert len(pd.read_csv(paths.results / "recovery.csv")) == len(runs)

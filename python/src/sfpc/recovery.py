@@ -166,6 +166,7 @@ def run_recovery(paths: Paths, seeds: int = 50, workers: int = 2, volume: float 
                 if number % 5 == 0 or number == seeds:
                     say(f"  {number} of {seeds} seeds done")
         runs = pd.DataFrame(rows).sort_values(["model", "seed"]).reset_index(drop=True)
+        _write(paths.results, runs, dict(summarise(runs)))
         with step("how often matching finds a planted twin"):
             settings = _settings(compiled, folder)
             hits = [simulate_twin_hits(size, TWIN_DRAWS, settings) for size in TWIN_SIZES]
@@ -227,8 +228,9 @@ def _settings(compiled: Compiled, folder: Path) -> EvaluationSettings:
     database.parent.mkdir()
     shutil.copy(compiled.template, database)
     _run_models(compiled, database, folder, only="dim_evaluation_settings")
-    connection = duckdb.connect(str(database), read_only=True)
+    connection = duckdb.connect()
     try:
+        connection.execute(f"attach '{database}' as published (read_only)")
         return read_settings(connection)
     finally:
         connection.close()

@@ -45,6 +45,10 @@ _OPEN_CLAUSES = {
 # --- 6: data ------------------------------------------------------------------------------------
 
 
+# How far a clause is built, readable without colour.
+MARKS = {"implemented": "●", "partly": "◐"}
+
+
 def data_quality(inputs: Inputs, held: list[Study]) -> dict[str, Any]:
     """The landing account, and what could not be observed."""
     landing = inputs.landing
@@ -286,7 +290,9 @@ def protocol(inputs: Inputs) -> dict[str, Any]:
             is_done = row.status == "implemented"
             models = "" if pd.isna(row.model_names) else str(row.model_names)
             place = models or (f"in {row.home}" if is_done else words.DASH)
-            rows.append(Row((str(row.clause), str(row.wording), f"{'●' if is_done else '○'} {row.status}", place)))
+            rows.append(
+                Row((str(row.clause), str(row.wording), f"{MARKS.get(str(row.status), '○')} {row.status}", place))
+            )
         tables.append(
             Table(
                 key=f"protocol-{position}",
@@ -295,8 +301,12 @@ def protocol(inputs: Inputs) -> dict[str, Any]:
                 rows=rows,
             )
         )
+    partly = int((frame["status"] == "partly").sum())
+    some = f"; {partly} in part" if partly else ""
     return {
-        "said": f"{int(done.sum())} of {words.times(len(frame), 'clause')} are implemented; the others are planned.",
+        "said": (
+            f"{int(done.sum())} of {words.times(len(frame), 'clause')} are implemented{some}; the others are planned."
+        ),
         "tables": tables,
     }
 

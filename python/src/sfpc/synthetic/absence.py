@@ -110,7 +110,8 @@ def draw_absence(scenario: Scenario, lives: LaLives, terms: Terms) -> pd.DataFra
             position = terms.keys.index((year, whole))
             follows = (position >= first_after[here]) & (position < first_after[here] + TERMS_FOLLOWED)
             treated = follows & (child["effect_share"][here] > 0)
-            changed = rate * (1 + RELATIVE_EFFECT * child["effect_share"][here] * treated * (lives.la.effect != 0))
+            felt = child["effect_share"][here] * treated * lives.la.strength
+            changed = rate * (1 + RELATIVE_EFFECT * felt)
             absent = {
                 "without": np.floor(possible * rate + uniform),
                 "with": np.floor(possible * changed + uniform),

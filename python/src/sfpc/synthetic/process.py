@@ -252,7 +252,7 @@ def draw_la(scenario: Scenario, world: World, la: PlannedLa) -> LaLives:
     referral = {key: np.concatenate([r[key] for r in rounds]) for key in rounds[0]}
     child["index_day"], child["effect_share"] = index_day, effect_share
     child["last_day"] = day
-    care = _draw_care(rng, traits, child, referral)
+    care = _draw_care(rng, la, traits, child, referral)
     _settle_closures(referral, care)
     respite = _draw_respite(rng, child)
     return LaLives(la, rates, traits, child, referral, care, respite, _potential(child, referral, care))
@@ -371,7 +371,7 @@ def _draw_referrals(
     entry = np.maximum(day + delay, birth + 1)
     adult = add_months(birth, 12 * 18)
     possible = (entry < adult - 30) & (entry <= days_since_epoch(LAST_DAY))
-    has_programme = effect_share * (la.effect != 0)
+    has_programme = effect_share * la.strength
 
     cpp_start = np.maximum(day + 15 + rng.gamma(2.0, 45, n).astype(np.int64), birth + 1)
     by_age = np.where(months < 60, 1.3, 0.85)
@@ -432,7 +432,7 @@ def _draw_care_lengths(
     long_length = 60 + rng.gamma(1.2, 800, n).astype(np.int64)
     out: Group = {"care_share": share}
     latest = np.zeros(n, np.int64)
-    for name, chance in (("without", traits.home), ("with", traits.home + HOME_EFFECT * share)):
+    for name, chance in (("without", traits.home), ("with", traits.home + HOME_EFFECT * la.strength * share)):
         home = uniform < chance
         end = np.minimum(entry + np.where(home, home_length, long_length), adult)
         out[f"home_{name}"], out[f"end_{name}"] = home & (end < adult), end
@@ -448,7 +448,7 @@ def _relative_risk(child: Group, active: Ints, months: Ints) -> Floats:
     return by_age * np.exp(index) / RISK_NORMALISER
 
 
-def _draw_care(rng: np.random.Generator, traits: Traits, child: Group, referral: Group) -> Group:
+def _draw_care(rng: np.random.Generator, la: PlannedLa, traits: Traits, child: Group, referral: Group) -> Group:
     """Periods of care of either world, ordered by child and entry, with what their episodes look like.
 
     The world with the programme is the one that the extracts show: for a child that no programme reaches
@@ -471,7 +471,7 @@ def _draw_care(rng: np.random.Generator, traits: Traits, child: Group, referral:
         care[f"home_{name}"] = referral[f"home_{name}"][candidate]
         care[f"reaches_18_{name}"] = end >= adult
     care["kin_without"] = ~uasc & (kin_uniform < traits.kin)
-    care["kin_with"] = ~uasc & (kin_uniform < traits.kin + KIN_EFFECT * share)
+    care["kin_with"] = ~uasc & (kin_uniform < traits.kin + KIN_EFFECT * la.strength * share)
     care["adult"], care["share"] = adult, referral["care_share"][candidate]
 
     def choice(codes: tuple[str, ...], shares: tuple[float, ...]) -> NDArray[Any]:

@@ -20,8 +20,11 @@ from sfpc.errors import SfpcError
 
 SIZES = ("reduced", "small", "national")
 FIRST_RETURN_YEAR, LAST_RETURN_YEAR = 2018, 2025
+REDUCED_VOLUME = 0.3
 FIRST_ENTRY = date(2015, 10, 1)
 ENGLAND_REFERRALS_PER_YEAR = 650_000.0  # DfE c1, years ending 2018 to 2025: 597,760 to 655,630
+# The planned effect on the primary outcome at which every secondary effect has its stated size.
+REFERENCE_EFFECT = -0.02
 LAST_DAY = date(LAST_RETURN_YEAR, 3, 31)
 
 
@@ -59,6 +62,11 @@ class PlannedLa:
     has_no_twin: bool = False
     has_failing_trend: bool = False
 
+    @property
+    def strength(self) -> float:
+        """How strong the programme is here beside an LA whose planned effect is REFERENCE_EFFECT; 0 without it."""
+        return self.effect / REFERENCE_EFFECT
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -74,12 +82,12 @@ class Scenario:
 def load_scenario(size: str, seed: int, seeds_dir: Path, volume: float | None = None) -> Scenario:
     """Read the plan for one size.
 
-    volume: factor on the number of referrals of every LA; the reduced set defaults to 0.5.
+    volume: factor on the number of referrals of every LA; the reduced set defaults to REDUCED_VOLUME.
     Raises SfpcError for an unknown size or a treatment LA of the plan without a go-live date.
     """
     if size not in SIZES:
         raise SfpcError(f"size {size!r} is not one of {', '.join(SIZES)}")
-    factor = volume if volume is not None else (0.5 if size == "reduced" else 1.0)
+    factor = volume if volume is not None else (REDUCED_VOLUME if size == "reduced" else 1.0)
     go_live = {
         row["la_code"]: date.fromisoformat(row["go_live_date"])
         for row in _rows(seeds_dir / "programmes" / "programme_local_authorities.csv")
