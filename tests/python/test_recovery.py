@@ -42,15 +42,19 @@ def test_without_noise_the_la_without_a_twin_stands_apart(synthetic: Paths) -> N
     assert nearest[alone] > 2 * nearest.drop(alone).max()
 
 
-def test_hit_rates_by_size_lie_in_the_published_bands(settings: EvaluationSettings) -> None:
-    """Noise-free top one at least 75 %, 5,200 a quarter top ten at least 50 %, 1,300 at least chance (6.7 %)."""
+def test_hit_rates_by_size(settings: EvaluationSettings) -> None:
+    """Top one without noise at least 75 % and top ten nearly always; top ten at 5,200 a quarter at least 50 %.
+
+    At 1,300 a quarter only better than chance (10 of 149) is asked: with shocks that persist, 12 to 13 % is what the
+    method gives, below the 25 % that a design with independent shocks reaches (docs/methods/trend_distance.md).
+    """
     none = simulate_twin_hits(None, 40, settings)
-    large = simulate_twin_hits(5200, 60, settings)
-    usual = simulate_twin_hits(1300, 60, settings)
+    large = simulate_twin_hits(5200, 200, settings)
+    usual = simulate_twin_hits(1300, 200, settings)
     assert none.top_one >= 0.75
     assert none.top_ten == 1.0
-    assert large.top_ten >= 0.40
-    assert usual.top_ten >= 0.067
+    assert large.top_ten >= 0.50
+    assert usual.top_ten > 10 / 149
     assert none.top_one > large.top_one >= usual.top_one
 
 
