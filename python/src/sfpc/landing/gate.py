@@ -168,9 +168,13 @@ class Gate:
             self._count(table, file, (raw, 0, 0, 0, raw))
             return
         types = {r[0]: r[1] for r in self._con.execute(f"describe {query}").fetchall()}
-        missing = [c for c in [*layout.names, "source_row"] if c not in types]
-        if missing:
+        needed = [*(c.name for c in layout.columns if c.required), "source_row"]
+        if missing := [c for c in needed if c not in types]:
             raise InputError(f"the reader did not deliver {', '.join(missing)}", file=file)
+        # What a format does not have is not observed.
+        if absent := [c for c in layout.names if c not in types]:
+            query = f"select *, {', '.join(f'null::varchar as {c}' for c in absent)} from ({query})"
+            types |= dict.fromkeys(absent, "VARCHAR")
         part = self._work / table / f"part_{self._parts:05d}.parquet"
         self._parts += 1
         self._con.execute(f"create or replace temp table checked as {self._checked(layout, query, types, date_format)}")

@@ -93,6 +93,45 @@ CIN_RECORDS = _table(
     about=("referrals", ("la_code", "la_child_id", "referral_date")),
 )
 
+_REFERRAL_KEY = (
+    Column("return_year", "INTEGER", "year that ends on 31 March; FV.PROG.4", required=True),
+    Column("la_code", "VARCHAR", "three-digit DfE code; FV.SAMPLE.1", required=True),
+    Column("la_child_id", "VARCHAR", "pseudonymous child code of the LA; FV.SAMPLE.1", required=True),
+    Column("referral_date", "DATE", "the referral that the row hangs on; FV.SAMPLE.1", required=True),
+)
+
+CIN_ASSESSMENTS = _table(
+    "cin_assessments",
+    "one row per return year, child, referral and assessment",
+    *_REFERRAL_KEY,
+    Column("assessment_start_date", "DATE", "an NFA referral has none (rule 8831, A.6); FV.SAMPLE.6", required=True),
+    Column("assessment_authorisation_date", "DATE", "end of the assessment (A.6, rule 8696); FV.SAMPLE.6"),
+    Column("assessment_factors", "VARCHAR", "factor codes joined by commas; FV.PROG.5"),
+    starts="assessment_start_date",
+    ends="assessment_authorisation_date",
+    about=("assessments", ("la_code", "la_child_id", "referral_date", "assessment_start_date")),
+)
+
+CIN_SECTION47 = _table(
+    "cin_section47",
+    "one row per return year, child, referral and section 47 enquiry; the conference of a child moving in has a row "
+    "without an enquiry",
+    *_REFERRAL_KEY,
+    Column("enquiry_start_date", "DATE", "an NFA referral has none (rule 8831, A.6); FV.SAMPLE.6"),
+    Column("initial_conference_date", "DATE", "a child protection plan starts that day (rule 2885, A.6); FV.OUT.S1"),
+    starts="enquiry_start_date",
+    about=("section 47 enquiries", ("la_code", "la_child_id", "referral_date", "enquiry_start_date")),
+)
+
+CIN_REVIEWS = _table(
+    "cin_reviews",
+    "one row per return year, child, child protection plan and review",
+    *_REFERRAL_KEY,
+    Column("cpp_start_date", "DATE", "FV.OUT.S1", required=True),
+    Column("review_date", "DATE", "after the start of its plan (rule 8841, A.6); FV.OUT.S1", required=True),
+    starts="review_date",
+)
+
 CLA_EPISODES = _table(
     "cla_episodes",
     "one row per return year, child and episode of care",
@@ -106,6 +145,7 @@ CLA_EPISODES = _table(
     Column("placement", "VARCHAR", "PLACE; FV.OUT.S3"),
     Column("episode_end_date", "DATE", "DEC; FV.OUT.S4"),
     Column("reason_episode_ceased", "VARCHAR", "REC; FV.OUT.S4"),
+    Column("period_start_date", "DATE", "start of the period of care as the national file states it; FV.OUT.P"),
     starts="episode_start_date",
     ends="episode_end_date",
     about=("episodes of care", ("la_code", "la_child_id", "episode_start_date")),
@@ -165,6 +205,18 @@ LA_STATISTICS = _table(
     Column("value", "VARCHAR", "as published, markers included; FV.COV.3"),
 )
 
+PUBLISHED_FIGURES = _table(
+    "published_figures",
+    "one row per published table, LA, period, breakdown and measure",
+    Column("published_table", "VARCHAR", "short name of the table, for example c6; FV.MATCH.1", required=True),
+    Column("la_code", "VARCHAR", "three-digit DfE code; FV.SAMPLE.1"),
+    Column("ons_code", "VARCHAR", "nine-character code, where the table has no other; FV.SAMPLE.1"),
+    Column("time_period", "VARCHAR", "as published: 2020, 202021; FV.PROG.4", required=True),
+    Column("breakdown", "VARCHAR", "what the figure is a part of, for example a month; FV.MATCH.1"),
+    Column("measure", "VARCHAR", "name of the figure's column; FV.MATCH.1", required=True),
+    Column("value", "VARCHAR", "as published, markers included (trap 25); FV.MATCH.1"),
+)
+
 SUBJECT_REGISTER = _table(
     "subject_register",
     "one row per child whose data may not be used",
@@ -186,11 +238,15 @@ TABLES: dict[str, Table] = {
     t.name: t
     for t in (
         CIN_RECORDS,
+        CIN_ASSESSMENTS,
+        CIN_SECTION47,
+        CIN_REVIEWS,
         CLA_EPISODES,
         CLA_CHILDREN,
         NPD_PUPILS,
         NPD_ABSENCE,
         LA_STATISTICS,
+        PUBLISHED_FIGURES,
         SUBJECT_REGISTER,
         DATA_WINDOWS,
     )

@@ -247,7 +247,7 @@ _NumberedRow = tuple[int, tuple[str | None, ...]]
 def _frames(table: Table, columns: list[str], rows: Iterator[_NumberedRow], chunk_rows: int) -> Iterator[pd.DataFrame]:
     while chunk := list(islice(rows, chunk_rows)):
         frame = pd.DataFrame([values for _, values in chunk], columns=columns, dtype="str")
-        frame = frame[table.names]
+        frame = frame.reindex(columns=table.names).astype("str")
         frame["source_row"] = [number for number, _ in chunk]
         yield frame
 
