@@ -448,8 +448,8 @@ def test_episodes_text_as_it_stands(tmp_path: Path) -> None:
     assert list(frame.columns) == [*CLA_EPISODES.names, "source_row"]
     assert all(frame[name].dtype == "str" for name in CLA_EPISODES.names)
     assert frame.astype(object).where(frame.notna(), None).to_numpy().tolist() == [
-        ["2019", "331", "00123", "01/07/2019", "S", "C2", "N1", "U1", None, None, 3],
-        ["2019", "331", '"Ab_1.0"', "31/02/2019", "P", "V4", "N1", "U1", "05/08/2019", "X1", 6],
+        ["2019", "331", "00123", "01/07/2019", "S", "C2", "N1", "U1", None, None, None, 3],
+        ["2019", "331", '"Ab_1.0"', "31/02/2019", "P", "V4", "N1", "U1", "05/08/2019", "X1", None, 6],
     ]
     for secret in ("AB1 2CD", "EF3 4GH", "SC123456"):
         assert secret not in cells(frame)
