@@ -205,7 +205,7 @@ def test_empty_groups_blanks_comments_and_stray_text(tmp_path: Path) -> None:
         ("", None, None, None),
         ("<PersonBirthDate>27/05/2011</PersonBirthDate>", NOT_A_DATE, None, "0"),
         ("<PersonBirthDate>2011-02-31</PersonBirthDate>", NOT_A_DATE, None, "0"),
-        ("<PersonBirthDate>2011-05-27T00:00:00</PersonBirthDate>", NOT_A_DATE, None, "0"),
+        ("<PersonBirthDate>2011-05-27T00:00:00</PersonBirthDate>", "2011", "5", "0"),
     ],
 )
 def test_birth_is_year_and_month(

@@ -24,9 +24,8 @@ import pandas as pd
 
 from sfpc import __version__
 from sfpc.errors import InputError, SfpcError
+from sfpc.landing.dates import DATE_FORMATS, date_sql
 from sfpc.landing.layout import TABLES, Column, Table
-
-DATE_FORMATS = {"iso": ("%Y-%m-%d", "YYYY-MM-DD"), "uk": ("%d/%m/%Y", "dd/mm/yyyy")}
 
 RECONCILIATION_COLUMNS = (
     "file",
@@ -115,6 +114,7 @@ class Gate:
         self._ignored: list[dict[str, str]] = []
         self._contents: dict[tuple[str, str, str], str] = {}
         self._pending: tuple[str, Path, str] | None = None
+        self._part_names: dict[Path, str] = {}
 
     def __enter__(self) -> Gate:
         return self
@@ -144,6 +144,19 @@ class Gate:
     def note_ignored(self, file: Path, reason: str) -> None:
         """Record a file that was found and not read, with the reason."""
         self._ignored.append({"file": self.name_of(file), "reason": reason})
+
+    def scratch(self) -> Path:
+        """A private folder for what readers must put down (members of archives); gone when the gate is."""
+        folder = self._work / "tmp" / "scratch"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def name_part(self, part: Path, container: Path, name: str) -> None:
+        """Call a file that was taken out of another one ``container!name`` in the account; hash the other one too."""
+        whole = self.name_of(container)
+        self._part_names[part] = f"{whole}!{name}"
+        if whole not in self._hashes:
+            self._hashes[whole] = sha256_of(container)
 
     def add_query(self, table: str, file: Path, query: str, date_format: str) -> None:
         """Take the rows of a DuckDB query over ``file``, in the columns of the table plus ``source_row``.
@@ -281,6 +294,8 @@ class Gate:
 
     def name_of(self, file: Path) -> str:
         """A file's name as the account gives it: relative to the base folder where it lies below it."""
+        if file in self._part_names:
+            return self._part_names[file]
         if self._base is not None and file.resolve().is_relative_to(self._base):
             return str(file.resolve().relative_to(self._base))
         return str(file)
@@ -299,7 +314,7 @@ class Gate:
         return first != name
 
     def _checked(self, layout: Table, query: str, types: dict[str, str], date_format: str) -> str:
-        style, spelt = DATE_FORMATS[date_format]
+        style, spelt = date_format, DATE_FORMATS[date_format]
         typed, problems, reasons, classes = [], [], [], []
         reversed_plans = _reversed_plans(layout, types, style)
         for column in layout.columns:
@@ -387,7 +402,7 @@ def _typed(column: Column, given: str, style: str, spelt: str) -> tuple[str, str
         return f"cast({name} as {column.type.lower()})", "", ""
     text = _blank(name)
     if column.type == "DATE":
-        value = f"cast(try_strptime({text}, '{style}') as date)"
+        value = date_sql(text, style)
         return value, f"{text} is not null and {value} is null", f"not a date of the form {spelt}"
     value = f"try_cast({text} as {column.type.lower()})"
     return value, f"{text} is not null and {value} is null", "not a whole number"
@@ -398,7 +413,7 @@ def _required(column: Column) -> tuple[tuple[str, str], ...]:
 
 
 def _parsed(name: str, types: dict[str, str], style: str) -> str:
-    return name if types[name] != "VARCHAR" else f"try_strptime({_blank(name)}, '{style}')"
+    return name if types[name] != "VARCHAR" else date_sql(_blank(name), style)
 
 
 def _order_problems(layout: Table, types: dict[str, str], style: str) -> list[tuple[str, str, str]]:
