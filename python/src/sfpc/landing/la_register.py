@@ -20,7 +20,7 @@ REGISTER = Path("seeds", "reference", "local_authority_codes.csv")
 
 # What LAs add to their names or leave out; the rest tells them apart.
 _TITLES = frozenset(
-    {"and", "authority", "borough", "city", "council", "county", "district"}
+    {"and", "authority", "borough", "city", "corporation", "council", "county", "district"}
     | {"london", "metropolitan", "of", "royal", "the", "unitary", "upon"}
 )
 
@@ -118,7 +118,8 @@ def la_register() -> LaRegister:
 def _keys(name: str) -> tuple[str, ...]:
     """A name as written, and as the set of the words that tell it apart, in any order."""
     words = _plain(name).split()
-    telling = sorted(word for word in words if word not in _TITLES)
+    # One LA has a name of nothing but titles.
+    telling = sorted(set(words) - _TITLES) or sorted(set(words) - {"corporation", "council", "the"})
     return (" ".join(words), *([f"words {' '.join(telling)}"] if telling else []))
 
 

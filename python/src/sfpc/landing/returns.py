@@ -356,7 +356,7 @@ class _Finder:
             return None
         self._opened += 1
         folder = self._scratch() / f"{self._opened:05d}"
-        folder.mkdir(mode=0o700)
+        folder.mkdir(mode=0o700, parents=True)
         return folder
 
     def _take_out(self, part: Path, container: Path, name: str, place: Path) -> None:
