@@ -257,6 +257,33 @@ def test_members_land_under_the_name_of_their_archive(tmp_path: Path) -> None:
     assert path.exists()
 
 
+CENSUS = (
+    b"<Message><Header><CollectionDetails><Collection>CIN</Collection><ReferenceDate>2023-03-31</ReferenceDate>"
+    b"</CollectionDetails><Source><LEA>333</LEA></Source></Header><Children><Child><ChildIdentifiers>"
+    b"<LAchildID>1</LAchildID></ChildIdentifiers><New/><CINdetails><CINreferralDate>2022-06-01</CINreferralDate>"
+    b"</CINdetails></Child></Children></Message>"
+)
+
+
+def test_a_census_in_an_archive(tmp_path: Path) -> None:
+    """Its Header gives the LA to the SSDA903 files beside it, and messages name the member."""
+    path = zipped(tmp_path / "in" / "a.zip", ("cin.xml", CENSUS), ("2019-episodes.csv", TABLE))
+    lines: list[str] = []
+    with Gate(tmp_path / "landing", "returns", base=tmp_path / "in") as gate:
+        landed = land_returns(tmp_path / "in", gate, KEY, progress=lines.append)
+        account = gate.commit()
+    assert sorted(account["file"]) == ["a.zip!2019-episodes.csv", "a.zip!cin.xml"]
+    assert set(landed.la_codes.values()) == {"333"}
+    assert not [line for line in lines if "scratch" in line]
+    assert any(f"{path}!cin.xml: elements" in line for line in lines)
+    zipped(path, ("cin.xml", CENSUS[:-20]))
+    with (
+        pytest.raises(InputError, match=r"a\.zip!cin\.xml, row 1, column \d+: not well-formed"),
+        Gate(tmp_path / "landing", "returns", base=tmp_path / "in") as gate,
+    ):
+        land_returns(tmp_path / "in", gate, KEY, progress=quiet)
+
+
 def test_a_refused_archive_leaves_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     zipped(folder / "331" / "good 2019.zip", ("2019-episodes.csv", TABLE))

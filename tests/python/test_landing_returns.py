@@ -547,7 +547,7 @@ def test_discover_lists_everything(tmp_path: Path) -> None:
     assert [f.path.name for f in found.empty] == ["2019-ad1.csv"]
     reasons = {entry.path.name: entry.reason for entry in found.ignored}
     assert reasons == {
-        "2019-oc3.csv": "SSDA903 OC3: not loaded, no purpose (DP.7); 0 rows",
+        "2019-oc3.csv": "SSDA903 OC3: not loaded, no purpose (DP.7)",
         "b.xml": "a CIN census starts with the element Message, this file with SSDA903",
         "c.xml": "not readable as XML (no element found: line 1, column 0)",
         "d.xml": "a CIN census starts with the element Message, this file with School",

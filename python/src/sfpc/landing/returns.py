@@ -81,10 +81,11 @@ class CinFile:
 
 @dataclass(frozen=True)
 class Ignored:
-    """A file that is not read, and why."""
+    """A file that is not read, and why. rows: what it holds, where that is known."""
 
     path: Path
     reason: str
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def land_returns(
     for part in found.parts.values():
         gate.name_part(part.path, part.container, part.name)
     with _parts_named(directory, found.parts):
-        return _land(found, gate, key, la_code, progress)
+        return _land(found, gate, key, la_code, lambda line: progress(_renamed(line, directory, found.parts)))
 
 
 def _land(
@@ -207,7 +208,8 @@ def _land(
         raise InputError(f"no CIN census XML and no SSDA903 CSV{seen}", file=found.directory)
     landed = LandedReturns(found)
     for entry in found.ignored:
-        gate.note_ignored(entry.path, entry.reason)
+        rows = "" if entry.rows is None else f"; {_number(entry.rows, 'row')}"
+        gate.note_ignored(entry.path, entry.reason + rows)
     _tell_ignored(found, progress)
     _tell_notes(found, progress)
     for file in found.cin:
@@ -322,7 +324,11 @@ class _Finder:
         elif file.is_empty:
             self._empty.append(file)
         elif file.kind:
-            self._ignore(path, f"SSDA903 {file.kind}: not loaded, no purpose (DP.7); {_rows_of(file)}")
+            reason = f"SSDA903 {file.kind}: not loaded, no purpose (DP.7)"
+            try:
+                self._ignored.append(Ignored(path, reason, count_rows(file)))
+            except InputError:
+                self._ignore(path, f"{reason}; the file is damaged and its rows cannot be counted")
         else:
             self._ignore(path, file.reason)
 
@@ -369,25 +375,22 @@ def _parts_named(directory: Path, parts: dict[Path, Part]) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        text = str(error)
-        for path in sorted(parts, key=lambda p: len(str(p)), reverse=True):
-            text = text.replace(str(path), str(directory / _shown(path, directory, parts)))
+        text = _renamed(str(error), directory, parts)
         if text == str(error):
             raise
         raise InputError(text) from error
+
+
+def _renamed(text: str, directory: Path, parts: dict[Path, Part]) -> str:
+    for path in sorted(parts, key=lambda p: len(str(p)), reverse=True):
+        text = text.replace(str(path), str(directory / _shown(path, directory, parts)))
+    return text
 
 
 def _shown(path: Path, directory: Path, parts: dict[Path, Part]) -> str:
     if path in parts:
         return f"{_shown(parts[path].container, directory, parts)}!{parts[path].name}"
     return str(path.relative_to(directory)) if path.is_relative_to(directory) else str(path)
-
-
-def _rows_of(file: CsvFile) -> str:
-    try:
-        return _number(count_rows(file), "row")
-    except InputError:
-        return "rows not countable, the file is damaged"
 
 
 def _cin_header(path: Path) -> tuple[Header | None, str | None]:
@@ -545,14 +548,16 @@ def _number(count: int, noun: str) -> str:
 
 
 def _tell_ignored(found: ReturnSet, progress: Callable[[str], None]) -> None:
-    by_reason: dict[str, list[Path]] = defaultdict(list)
+    by_reason: dict[str, list[Ignored]] = defaultdict(list)
     for entry in found.ignored:
-        by_reason[entry.reason].append(entry.path)
+        by_reason[entry.reason].append(entry)
     for file in found.empty:
-        by_reason[file.reason].append(file.path)
-    for reason, paths in by_reason.items():
-        example = found.shown(paths[0])
-        progress(f"{_number(len(paths), 'file')} not read: {reason} ({example}{' ...' if paths[1:] else ''})")
+        by_reason[file.reason].append(Ignored(file.path, file.reason))
+    for reason, entries in by_reason.items():
+        rows = [entry.rows for entry in entries if entry.rows is not None]
+        counted = f"; {_number(sum(rows), 'row')}" if rows else ""
+        example = f"{found.shown(entries[0].path)}{' ...' if entries[1:] else ''}"
+        progress(f"{_number(len(entries), 'file')} not read: {reason}{counted} ({example})")
 
 
 def _tell_notes(found: ReturnSet, progress: Callable[[str], None]) -> None:
