@@ -201,6 +201,17 @@ def test_workbooks_with_declarations(tmp_path: Path, member: str) -> None:
         read_sheets(path, tmp_path / "out")
 
 
+def test_workbooks_that_unpack_to_too_much(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx")
+    with pytest.raises(InputError, match=r"bytes when unpacked; at most 100 are taken"):
+        check_workbook(path, Caps(total_bytes=100))
+    rewritten(path, "xl/worksheets/sheet1.xml", lambda content: content + b" " * (CAPS.ratio_from_bytes + 1))
+    with pytest.raises(
+        InputError, match=r"a\.xlsx: member 'xl/worksheets/sheet1\.xml': unpacks to more than 200 times"
+    ):
+        read_sheets(path, tmp_path / "out")
+
+
 @pytest.mark.parametrize("content", [b"", b"PK", b"PK\x03\x04", b"no workbook at all"])
 def test_what_is_no_workbook(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.xlsx"

@@ -49,6 +49,10 @@ CAPS = Caps()
 """Above what real returns need: ten years of 152 LAs are some 1,500 censuses or sets, returns shrink 10 to 40 times."""
 
 
+WORKBOOK_CAPS = Caps(entries=2_000, total_bytes=512 << 20)
+"""Narrower: the texts of a workbook are held in memory at once."""
+
+
 @dataclass(frozen=True)
 class Member:
     """A file taken out of an archive. name: as the archive has it, with its folders. path: where it was put."""
@@ -110,7 +114,7 @@ def extract_archive(path: Path, folder: Path, caps: Caps = CAPS) -> list[Member]
     return members
 
 
-def check_workbook(path: Path, caps: Caps = CAPS) -> None:
+def check_workbook(path: Path, caps: Caps = WORKBOOK_CAPS) -> None:
     """Pass a workbook through the checks of an archive, and refuse XML in it that declares types or entities.
 
     Raises InputError as :func:`check_archive` does.

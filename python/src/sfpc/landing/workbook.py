@@ -83,7 +83,7 @@ def _workbook(path: Path, *, data_only: bool) -> Iterator[Any]:
                 yield book
             finally:
                 book.close()
-        except InputError:
+        except (InputError, OSError):
             raise
         except Exception as error:
             raise InputError(f"not readable as a workbook ({type(error).__name__}: {error})", file=path) from error
