@@ -105,6 +105,20 @@ def to_date(text: str, date_format: str, return_year: int | None = None) -> date
     return None
 
 
+def return_years(text: str) -> set[int]:
+    """Return years (ending 31 March) that a name or a value states.
+
+    Four digits from 1900 to 2099 that stand alone; two years in a row (``2018-19``, ``2018/2019``,
+    ``201819``) mean the second, and then single ones do not count.
+    """
+    spans = {
+        int(first) + 1
+        for first, second in _YEAR_SPAN.findall(text)
+        if int(second[-2:]) == (int(first) + 1) % 100 and (len(second) == 2 or int(second) == int(first) + 1)
+    }
+    return spans or {int(year) for year in _YEAR.findall(text)}
+
+
 def from_serial(number: int, is_1904: bool = False) -> date | None:
     """The date that a spreadsheet keeps as a number of days, or None where it has none.
 
@@ -123,17 +137,3 @@ def plausible_serial(text: str, is_1904: bool = False) -> date | None:
     found = re.fullmatch(r"([1-9][0-9]{4})(?:\.0+)?", text, re.ASCII)
     day = from_serial(int(found[1]), is_1904) if found else None
     return day if day is not None and FIRST_SERIAL_DATE <= day <= LAST_SERIAL_DATE else None
-
-
-def return_years(text: str) -> set[int]:
-    """Return years (ending 31 March) that a name or a value states.
-
-    Four digits from 1900 to 2099 that stand alone; two years in a row (``2018-19``, ``2018/2019``,
-    ``201819``) mean the second, and then single ones do not count.
-    """
-    spans = {
-        int(first) + 1
-        for first, second in _YEAR_SPAN.findall(text)
-        if int(second[-2:]) == (int(first) + 1) % 100 and (len(second) == 2 or int(second) == int(first) + 1)
-    }
-    return spans or {int(year) for year in _YEAR.findall(text)}

@@ -110,11 +110,11 @@ class Gate:
         columns = ", ".join(f"{name} bigint" for name in RECONCILIATION_COLUMNS[2:])
         self._con.execute(f'create table reconciliation (file varchar, "table" varchar, {columns})')
         self._parts = 0
+        self._part_names: dict[Path, str] = {}
         self._hashes: dict[str, str] = {}
         self._ignored: list[dict[str, str]] = []
         self._contents: dict[tuple[str, str, str], str] = {}
         self._pending: tuple[str, Path, str] | None = None
-        self._part_names: dict[Path, str] = {}
 
     def __enter__(self) -> Gate:
         return self
