@@ -17,7 +17,15 @@ from typing import Protocol
 import pandas as pd
 
 from sfpc.errors import InputError
-from sfpc.landing.cin_xml import Header, UnreadableXml, read_cin_xml, read_header, why_not_cin
+from sfpc.landing.cin_xml import (
+    Header,
+    Tally,
+    UnreadableXml,
+    counted,
+    read_cin_xml,
+    read_header,
+    why_not_cin,
+)
 from sfpc.landing.layout import CIN_RECORDS, CLA_CHILDREN, CLA_EPISODES
 from sfpc.landing.ssda903 import (
     EPISODES,
@@ -93,6 +101,7 @@ class LandedReturns:
     rows: rows per landing table, before the gate's checks. not_loaded: columns of the files read that
     no landing table takes (DP.7), by kind of file. la_codes: LA given to each SSDA903 file and to each
     CIN file. uasc_without_header: children in a UASC file and in no Header file of their set.
+    cin_tally: values of the CIN returns that became no part of a row.
     """
 
     found: ReturnSet
@@ -100,6 +109,7 @@ class LandedReturns:
     not_loaded: dict[str, list[str]] = field(default_factory=dict)
     la_codes: dict[Path, str] = field(default_factory=dict)
     uasc_without_header: int = 0
+    cin_tally: Tally = field(default_factory=Tally)
 
 
 def discover(directory: Path) -> ReturnSet:
@@ -171,6 +181,7 @@ def land_returns(
     _tell_ignored(found, progress)
     for file in found.cin:
         _land_cin(file, landed, gate, key, la_code, progress)
+    _tell_tally(landed.cin_tally, progress)
     _land_ssda903(landed, gate, key, la_code, progress)
     for empty in found.empty:
         _count_empty(empty.path, gate)
@@ -267,8 +278,21 @@ def _land_cin(
     if header.return_year is not None and header.reference_date != f"{year:04d}-03-31":
         progress(f"{file.path}: ReferenceDate {header.reference_date} is not a 31 March; read as the census of {year}")
     landed.la_codes[file.path] = la
-    frames = read_cin_xml(file.path, key, la_code=la, return_year=year, note=progress)
-    _hand_over(CIN_RECORDS.name, file.path, frames, "iso", gate, landed)
+    frames = read_cin_xml(file.path, key, la_code=la, return_year=year, note=progress, tally=landed.cin_tally)
+    rows: Counter[str] = Counter({CIN_RECORDS.name: 0})
+    for table, frame in frames:
+        gate.add_rows(table, file.path, frame, "iso")
+        rows[table] += len(frame)
+    if not rows.total():
+        gate.add_empty(CIN_RECORDS.name, file.path)
+    landed.rows.update(rows)
+
+
+def _tell_tally(tally: Tally, progress: Callable[[str], None]) -> None:
+    if tally.not_loaded:
+        progress(f"CIN census: values seen and not loaded, no purpose (DP.7): {counted(tally.not_loaded)}")
+    if tally.empty:
+        progress(f"CIN census: groups without a value that is loaded, no row: {counted(tally.empty)}")
 
 
 def _land_ssda903(

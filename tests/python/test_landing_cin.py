@@ -1,0 +1,572 @@
+"""CIN census: every rule of its two readers (XML and flat tables) on small files, and the samples row by row."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sfpc.errors import InputError
+from sfpc.landing import cin_xml
+from sfpc.landing.cin_xml import Tally, census_year, read_cin_xml, read_header
+from sfpc.landing.gate import Gate
+from sfpc.landing.layout import CIN_ASSESSMENTS, CIN_RECORDS, CIN_REVIEWS, CIN_SECTION47, TABLES
+from sfpc.landing.pseudonym import NOT_A_DATE, is_identifying, pupil_pseudonym
+from sfpc.landing.returns import discover, land_returns
+
+KEY = b"k" * 32
+UPN = "A123456789012"
+
+HEADER = """<Header><CollectionDetails><Collection>CIN</Collection><Year>2023</Year>
+<ReferenceDate>{date}</ReferenceDate></CollectionDetails>
+<Source><SourceLevel>L</SourceLevel><LEA>{la}</LEA></Source></Header>"""
+IDENTIFIERS = (
+    "<ChildIdentifiers><LAchildID>C1</LAchildID><PersonBirthDate>2011-05-27</PersonBirthDate>"
+    "<GenderCurrent>2</GenderCurrent></ChildIdentifiers>"
+)
+REFERRAL = "<CINdetails><CINreferralDate>2022-06-01</CINreferralDate></CINdetails>"
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+def message(*children: str, header: str | None = "", la: str = "331") -> str:
+    if header == "":
+        header = HEADER.format(date="2023-03-31", la=la)
+    body = "".join(f"<Child>{child}</Child>" for child in children)
+    return f"<Message>{header or ''}<Children>{body}</Children></Message>"
+
+
+def cin_file(tmp_path: Path, text: str, name: str = "cin.xml", encoding: str = "utf-8") -> Path:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+def read_tables(path: Path, **options: object) -> dict[str, pd.DataFrame]:
+    """All rows of a census by landing table."""
+    options.setdefault("note", quiet)
+    frames: dict[str, list[pd.DataFrame]] = {}
+    for table, frame in read_cin_xml(path, KEY, **options):  # type: ignore[arg-type]
+        frames.setdefault(table, []).append(frame)
+    return {table: pd.concat(parts) for table, parts in frames.items()}
+
+
+def read_cin(path: Path, **options: object) -> pd.DataFrame:
+    return read_tables(path, **options)["cin_records"]
+
+
+def one_row(tmp_path: Path, *children: str) -> dict[str, object]:
+    frame = read_cin(cin_file(tmp_path, message(*children)))
+    assert len(frame) == 1
+    row = frame.iloc[0]
+    return {name: None if pd.isna(value) else value for name, value in row.items()}
+
+
+def cells(frame: pd.DataFrame) -> str:
+    return "\n".join(str(value) for value in frame.to_numpy().ravel())
+
+
+def values(frame: pd.DataFrame, *columns: str) -> list[list[object]]:
+    """Cells of some columns, None where missing."""
+    part = frame[list(columns)].astype(object)
+    return part.where(part.notna(), None).to_numpy().tolist()  # type: ignore[no-any-return]
+
+
+# XML: one row per plan
+
+
+def test_one_row_per_plan_and_one_for_a_referral_without(tmp_path: Path) -> None:
+    details = """<CINdetails><CINreferralDate>2022-06-01</CINreferralDate><ReferralSource>1A</ReferralSource>
+    <PrimaryNeedCode>N4</PrimaryNeedCode><CINclosureDate>2023-02-01</CINclosureDate>
+    <ReasonForClosure>RC1</ReasonForClosure>
+    <CINPlanDates><CINPlanStartDate>2022-06-10</CINPlanStartDate>
+    <CINPlanEndDate>2022-07-01</CINPlanEndDate></CINPlanDates>
+    <CINPlanDates><CINPlanStartDate>2022-11-10</CINPlanStartDate></CINPlanDates>
+    <ReferralNFA>false</ReferralNFA>
+    <ChildProtectionPlans><CPPstartDate>2022-07-01</CPPstartDate><CPPendDate>2022-09-01</CPPendDate>
+    <InitialCategoryOfAbuse>NEG</InitialCategoryOfAbuse><LatestCategoryOfAbuse>EMO</LatestCategoryOfAbuse>
+    <NumberOfPreviousCPP>0</NumberOfPreviousCPP><Reviews><CPPreviewDate>2022-08-01</CPPreviewDate></Reviews>
+    </ChildProtectionPlans>
+    <ChildProtectionPlans><CPPstartDate>2022-10-01</CPPstartDate>
+    <InitialCategoryOfAbuse>PHY</InitialCategoryOfAbuse><NumberOfPreviousCPP>1</NumberOfPreviousCPP>
+    </ChildProtectionPlans></CINdetails>"""
+    other = IDENTIFIERS.replace("C1", "C2")
+    path = cin_file(tmp_path, message(IDENTIFIERS + details + REFERRAL, other + REFERRAL))
+    frame = read_cin(path)
+    assert list(frame.columns) == [*CIN_RECORDS.names, "source_row"]
+    assert all(frame[name].dtype == "str" for name in CIN_RECORDS.names)
+    assert frame["source_row"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert frame["la_child_id"].tolist() == ["C1"] * 5 + ["C2"]
+    plans = frame[["cin_plan_start_date", "cin_plan_end_date", "cpp_start_date", "cpp_end_date"]]
+    assert plans.astype(object).where(plans.notna(), None).to_numpy().tolist() == [
+        ["2022-06-10", "2022-07-01", None, None],
+        ["2022-11-10", None, None, None],
+        [None, None, "2022-07-01", "2022-09-01"],
+        [None, None, "2022-10-01", None],
+        [None] * 4,
+        [None] * 4,
+    ]
+    first = frame.iloc[2]
+    assert first[["return_year", "la_code", "referral_source", "primary_need"]].tolist() == [
+        "2023",
+        "331",
+        "1A",
+        "N4",
+    ]
+    assert first[["closure_date", "closure_reason", "referral_nfa"]].tolist() == [
+        "2023-02-01",
+        "RC1",
+        "false",
+    ]
+    assert first[["cpp_initial_category", "cpp_previous_count"]].tolist() == ["NEG", "0"]
+
+
+def test_chunks_hold_all_rows_and_running_numbers(tmp_path: Path) -> None:
+    children = [IDENTIFIERS.replace("C1", f"C{i}") + REFERRAL + REFERRAL for i in range(7)]
+    path = cin_file(tmp_path, message(*children))
+    chunks = [frame for _, frame in read_cin_xml(path, KEY, chunk_rows=3)]
+    assert [len(c) for c in chunks] == [4, 4, 4, 2]
+    assert pd.concat(chunks)["source_row"].tolist() == list(range(1, 15))
+
+
+def test_empty_groups_blanks_comments_and_stray_text(tmp_path: Path) -> None:
+    row = one_row(
+        tmp_path,
+        """<ChildIdentifiers>noise<LAchildID> C<!-- cut -->1 </LAchildID><UPN/>
+        <UPNunknown>UN3</UPNunknown>PersonBirthDate
+        <PersonBirthDate>2015-03-27</PersonBirthDate></ChildIdentifiers>
+        <ChildCharacteristics><Ethnicity> </Ethnicity><Disabilities/></ChildCharacteristics>
+        <CINdetails><CINreferralDate>
+        2022-06-01
+        </CINreferralDate><CINclosureDate/><Assessments><FactorsIdentifiedAtAssessment/></Assessments>
+        <CINPlanDates/><CINPlanDates><CINPlanStartDate/></CINPlanDates>
+        <ChildProtectionPlans> </ChildProtectionPlans></CINdetails>""",
+    )
+    assert row["la_child_id"] == "C1"
+    assert row["referral_date"] == "2022-06-01"
+    for name in (
+        "pupil_id",
+        "ethnicity",
+        "disability",
+        "closure_date",
+        "cin_plan_start_date",
+        "cpp_start_date",
+    ):
+        assert row[name] is None, name
+
+
+@pytest.mark.parametrize(
+    ("dates", "year", "month", "expected"),
+    [
+        ("<PersonBirthDate>2011-05-27</PersonBirthDate>", "2011", "5", "0"),
+        ("<PersonBirthDate/><ExpectedPersonBirthDate>2023-06-27</ExpectedPersonBirthDate>", "2023", "6", "1"),
+        (
+            "<PersonBirthDate>2011-12-27</PersonBirthDate>"
+            "<ExpectedPersonBirthDate>2012-01-27</ExpectedPersonBirthDate>",
+            "2011",
+            "12",
+            "0",
+        ),
+        ("", None, None, None),
+        ("<PersonBirthDate>27/05/2011</PersonBirthDate>", NOT_A_DATE, None, "0"),
+        ("<PersonBirthDate>2011-02-31</PersonBirthDate>", NOT_A_DATE, None, "0"),
+        ("<PersonBirthDate>2011-05-27T00:00:00</PersonBirthDate>", NOT_A_DATE, None, "0"),
+    ],
+)
+def test_birth_is_year_and_month(
+    tmp_path: Path, dates: str, year: str | None, month: str | None, expected: str | None
+) -> None:
+    identifiers = f"<ChildIdentifiers><LAchildID>C1</LAchildID>{dates}</ChildIdentifiers>"
+    row = one_row(tmp_path, identifiers + REFERRAL)
+    assert (row["birth_year"], row["birth_month"]) == (year, month)
+    assert row["is_expected_birth"] == row["is_unborn"] == expected
+    assert "27" not in "".join(str(value) for value in row.values())
+
+
+@pytest.mark.parametrize("element", ["GenderCurrent", "Sex"])
+@pytest.mark.parametrize("value", ["1", "0", "M", "U"])
+def test_gender_as_sent(tmp_path: Path, element: str, value: str) -> None:
+    identifiers = f"<ChildIdentifiers><LAchildID>C1</LAchildID><{element}>{value}</{element}></ChildIdentifiers>"
+    assert one_row(tmp_path, identifiers + REFERRAL)["gender"] == value
+
+
+def test_disability_codes_are_joined(tmp_path: Path) -> None:
+    about = """<ChildCharacteristics><Ethnicity>WBRI</Ethnicity><Disabilities><Disability>HAND</Disability>
+    <Disability/><Disability>HEAR</Disability></Disabilities></ChildCharacteristics>"""
+    row = one_row(tmp_path, IDENTIFIERS + about + REFERRAL)
+    assert (row["ethnicity"], row["disability"]) == ("WBRI", "HAND,HEAR")
+
+
+def test_characteristics_after_the_referral_count_too(tmp_path: Path) -> None:
+    row = one_row(
+        tmp_path,
+        REFERRAL + "<ChildCharacteristics><Ethnicity>AIND</Ethnicity></ChildCharacteristics>" + IDENTIFIERS,
+    )
+    assert (row["la_child_id"], row["ethnicity"]) == ("C1", "AIND")
+
+
+def test_upn_is_pseudonymised(tmp_path: Path) -> None:
+    child = IDENTIFIERS.replace(
+        "<PersonBirthDate>", f"<UPN>{UPN}</UPN><FormerUPN>B{UPN[1:]}</FormerUPN><PersonBirthDate>"
+    )
+    frame = read_cin(cin_file(tmp_path, message(child + REFERRAL)))
+    assert frame["pupil_id"].tolist() == [pupil_pseudonym(UPN, KEY)]
+    assert UPN[1:] not in cells(frame)
+
+
+@pytest.mark.parametrize(
+    ("date", "year"),
+    [
+        ("2024-03-31", 2024),
+        ("2024-01-15", 2024),
+        ("2022-07-21", 2022),
+        ("2022-11-30", 2022),
+        ("31/03/2024", None),
+        ("2024-02-30", None),
+        ("20240331", None),
+        (None, None),
+    ],
+)
+def test_census_year(date: str | None, year: int | None) -> None:
+    assert census_year(date) == year
+
+
+def test_la_and_year_from_the_caller_without_a_header(tmp_path: Path) -> None:
+    path = cin_file(tmp_path, message(IDENTIFIERS + REFERRAL, header=None))
+    frame = read_cin(path, la_code="332", return_year=2021)
+    assert frame[["la_code", "return_year"]].to_numpy().tolist() == [["332", "2021"]]
+    with pytest.raises(InputError, match="LA is unknown"):
+        read_cin(path, return_year=2021)
+    with pytest.raises(InputError, match="census year is unknown"):
+        read_cin(path, la_code="332")
+
+
+def test_the_header_goes_before_the_caller(tmp_path: Path) -> None:
+    frame = read_cin(cin_file(tmp_path, message(IDENTIFIERS + REFERRAL)), la_code="999", return_year=1999)
+    assert frame[["la_code", "return_year"]].to_numpy().tolist() == [["331", "2023"]]
+
+
+def test_several_las_in_one_return(tmp_path: Path) -> None:
+    header = HEADER.format(date="2023-03-31", la="331") + HEADER.format(date="2023-03-31", la="332")
+    with pytest.raises(InputError, match=r"LEA.*331, 332"):
+        read_cin(cin_file(tmp_path, message(IDENTIFIERS + REFERRAL, header=header)))
+
+
+def test_truncated_xml_names_its_place_and_leaves_nothing(tmp_path: Path) -> None:
+    text = message(*[IDENTIFIERS.replace("C1", f"C{i}") + REFERRAL + "\n" for i in range(5)])
+    path = cin_file(tmp_path, text[: text.rindex("<CINreferralDate>")], "in/cin.xml")
+    rows = 0
+    with pytest.raises(InputError, match=r"cin\.xml, row 7, column \d+: not well-formed XML"):
+        for _, chunk in read_cin_xml(path, KEY, chunk_rows=1):
+            rows += len(chunk)
+    assert rows == 4, "rows come before the break is met: only the commit makes them count"
+    target = tmp_path / "landing"
+    with pytest.raises(InputError), Gate(target, "returns") as gate:
+        land_returns(path.parent, gate, KEY, progress=quiet)
+        gate.commit()
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+@pytest.mark.parametrize(
+    "prolog",
+    [
+        "<!DOCTYPE Message>",
+        '<!-- -->\n<!DOCTYPE Message [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>',
+        '<!-- \u2d2d\u3e00<Message> -->\n<!DOCTYPE Message SYSTEM "file:///etc/hostname">',
+    ],
+)
+def test_document_types_are_refused(tmp_path: Path, prolog: str, encoding: str) -> None:
+    declaration = "" if encoding.startswith("utf") else f'<?xml version="1.0" encoding="{encoding}"?>'
+    if encoding == "cp1252":
+        prolog = prolog.replace("\u2d2d\u3e00", "\u2013")
+    path = cin_file(tmp_path, declaration + prolog + message(IDENTIFIERS + REFERRAL), encoding=encoding)
+    with pytest.raises(InputError, match="document type or entities"):
+        read_cin(path)
+    with pytest.raises(InputError, match="document type or entities"):
+        discover(tmp_path)
+
+
+def test_undeclared_entity_is_an_error(tmp_path: Path) -> None:
+    path = cin_file(tmp_path, message(IDENTIFIERS.replace("C1", "&xxe;") + REFERRAL))
+    with pytest.raises(InputError, match="undefined entity"):
+        read_cin(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "iso-8859-1", "windows-1252"])
+def test_declared_encodings(tmp_path: Path, encoding: str) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?>' + message(IDENTIFIERS.replace("C1", "é1") + REFERRAL)
+    assert read_cin(cin_file(tmp_path, text, encoding=encoding))["la_child_id"].tolist() == ["é1"]
+
+
+def test_wrong_encoding_is_told(tmp_path: Path) -> None:
+    path = cin_file(tmp_path, message(IDENTIFIERS.replace("C1", "é1") + REFERRAL), encoding="cp1252")
+    with pytest.raises(InputError, match="not well-formed"):
+        read_cin(path)
+
+
+def test_namespace(tmp_path: Path) -> None:
+    text = message(IDENTIFIERS + REFERRAL).replace("<Message>", '<Message xmlns="urn:x">')
+    frame = read_cin(cin_file(tmp_path, text))
+    assert frame[["la_code", "la_child_id", "birth_month"]].to_numpy().tolist() == [["331", "C1", "5"]]
+
+
+def test_child_without_referral_and_referral_without_date_are_rows_to_set_aside(tmp_path: Path) -> None:
+    frame = read_cin(cin_file(tmp_path, message(IDENTIFIERS, IDENTIFIERS + "<CINdetails/>")))
+    assert frame["referral_date"].isna().tolist() == [True, True]
+    assert frame["source_row"].tolist() == [1, 2]
+
+
+def test_referral_outside_a_child(tmp_path: Path) -> None:
+    text = message(IDENTIFIERS + REFERRAL).replace("</Children>", REFERRAL + "</Children>")
+    with pytest.raises(InputError, match="CINdetails outside a Child"):
+        read_cin(cin_file(tmp_path, text))
+    text = message(IDENTIFIERS + REFERRAL).replace("<Child>", REFERRAL + "<Child>")
+    with pytest.raises(InputError, match="CINdetails outside a Child"):
+        read_cin(cin_file(tmp_path, text))
+    for text in (
+        message(IDENTIFIERS + f"<Child>{IDENTIFIERS}</Child>"),
+        message(IDENTIFIERS).replace("<Children>", "<Body><Children>").replace("</Children>", "</Children></Body>"),
+    ):
+        with pytest.raises(InputError, match="Child outside Children"):
+            read_cin(cin_file(tmp_path, text))
+
+
+def test_identifying_element_is_refused_and_unknown_ones_are_named(tmp_path: Path) -> None:
+    notes: list[str] = []
+    tally = Tally()
+    new = "<NewGroup><NewItem>1</NewItem></NewGroup>"
+    misplaced = REFERRAL.replace("</CINdetails>", "<CPPreviewDate>2022-08-01</CPPreviewDate></CINdetails>")
+    path = cin_file(tmp_path, message(IDENTIFIERS + new + misplaced).replace("</Header>", "<New/></Header>"))
+    assert len(read_cin(path, note=notes.append, tally=tally)) == 1
+    assert "CPPreviewDate (1), New (1), NewGroup (1), NewItem (1)" in notes[0]
+    assert tally.unknown.total() == 4
+    for place in (
+        IDENTIFIERS + REFERRAL + "<Surname>Doe</Surname>",
+        IDENTIFIERS + REFERRAL.replace("</CINdetails>", "<Surname/></CINdetails>"),
+        IDENTIFIERS.replace("C1<", "C1<Surname/><") + REFERRAL,
+        IDENTIFIERS + new.replace("1", "<Surname>Doe</Surname>") + REFERRAL,
+    ):
+        with pytest.raises(InputError, match=r"column Surname: this element identifies a person"):
+            read_cin(cin_file(tmp_path, message(place)))
+    for text in (
+        message(IDENTIFIERS + REFERRAL).replace("</Source>", "<Surname>Doe</Surname></Source>"),
+        message(IDENTIFIERS + REFERRAL).replace("</Children>", "</Children><Surname>Doe</Surname>"),
+    ):
+        with pytest.raises(InputError, match=r"column Surname: this element identifies a person"):
+            read_cin(cin_file(tmp_path, text))
+
+
+def test_no_documented_name_counts_as_identifying() -> None:
+    names = {*cin_xml.REFERRAL, *cin_xml.CPP, *cin_xml.CIN_PLAN, *cin_xml.ASSESSMENT, *cin_xml.SECTION47}
+    names |= {*cin_xml.ABOUT_CHILD, *cin_xml.NOT_LOADED}.union(*cin_xml.NOT_LOADED.values())
+    assert len(names) > 50
+    assert not [name for name in names if is_identifying(name)]
+
+
+def test_other_collections_are_no_cin(tmp_path: Path) -> None:
+    header = HEADER.format(date="2023-03-31", la="331").replace("CIN<", "SC1<")
+    path = cin_file(tmp_path, message(IDENTIFIERS, header=header))
+    with pytest.raises(InputError, match="collection SC1"):
+        read_cin(path)
+    path = cin_file(tmp_path, "<EXPSSDA903><CHILD/></EXPSSDA903>")
+    with pytest.raises(InputError, match="EXPSSDA903"):
+        read_cin(path)
+    assert read_header(path).has_children is False
+
+
+def test_a_child_that_never_ends_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cin_xml, "_BLOCK", 64)
+    monkeypatch.setattr(cin_xml, "_MOST_BYTES_PER_CHILD", 1000)
+    path = cin_file(tmp_path, message(*[IDENTIFIERS + REFERRAL] * 100))
+    assert len(read_cin(path)) == 100
+    nested = "<Assessments>" * 200 + "</Assessments>" * 200
+    for text in (
+        message(IDENTIFIERS + nested),
+        message(IDENTIFIERS + "<Assessments/>" * 200),
+        message(IDENTIFIERS.replace("C1", "C" * 3000)),
+        message(IDENTIFIERS).replace("</Children>", "</Children>" + "<!-- more -->" * 200),
+        message(IDENTIFIERS).replace("<Children>", "<Children>" + nested),
+    ):
+        with pytest.raises(InputError, match="more than 1000 bytes without the end of a Child"):
+            read_cin(cin_file(tmp_path, text))
+
+
+def test_a_deeply_nested_child_is_no_crash(tmp_path: Path) -> None:
+    depth = 100_000
+    path = cin_file(tmp_path, message(IDENTIFIERS + REFERRAL + "<a>" * depth + "</a>" * depth))
+    tally = Tally()
+    assert len(read_cin(path, tally=tally)) == 1
+    assert tally.unknown == {"a": depth}
+
+
+# XML: the other three tables, and what is not loaded
+
+
+FULL = """<CINdetails><CINreferralDate>2022-06-01</CINreferralDate><ReferralSource>1A</ReferralSource>
+<PrimaryNeedCode>N1</PrimaryNeedCode><DateOfInitialCPC>2022-06-03</DateOfInitialCPC>
+<Assessments><AssessmentActualStartDate>2022-06-02</AssessmentActualStartDate>
+<AssessmentInternalReviewDate>2022-06-20</AssessmentInternalReviewDate>
+<AssessmentAuthorisationDate>2022-07-01</AssessmentAuthorisationDate><FactorsIdentifiedAtAssessment>
+<AssessmentFactors>18B</AssessmentFactors><AssessmentFactors> 3C </AssessmentFactors><AssessmentFactors/>
+</FactorsIdentifiedAtAssessment></Assessments>
+<Assessments><AssessmentActualStartDate>2022-09-02</AssessmentActualStartDate>
+<FactorsIdentifiedAtAssessment/></Assessments>
+<Assessments/><Assessments><FactorsIdentifiedAtAssessment><AssessmentFactors>21</AssessmentFactors>
+</FactorsIdentifiedAtAssessment></Assessments>
+<CINPlanDates><CINPlanStartDate>2022-06-10</CINPlanStartDate></CINPlanDates>
+<Section47><S47ActualStartDate>2022-06-10</S47ActualStartDate><InitialCPCtarget>2022-07-01</InitialCPCtarget>
+<DateOfInitialCPC>2022-06-28</DateOfInitialCPC><ICPCnotRequired>false</ICPCnotRequired></Section47>
+<Section47><S47ActualStartDate>2022-11-10</S47ActualStartDate><ICPCnotRequired>true</ICPCnotRequired></Section47>
+<Section47><ICPCnotRequired>true</ICPCnotRequired></Section47>
+<ReferralNFA>0</ReferralNFA>
+<ChildProtectionPlans><CPPstartDate>2022-06-28</CPPstartDate><CPPendDate/>
+<InitialCategoryOfAbuse>NEG</InitialCategoryOfAbuse><LatestCategoryOfAbuse>EMO</LatestCategoryOfAbuse>
+<NumberOfPreviousCPP>0</NumberOfPreviousCPP><Reviews><CPPreviewDate>2022-09-01</CPPreviewDate>
+<CPPreviewDate>2022-12-01</CPPreviewDate><CPPreviewDate/></Reviews>
+<Reviews><CPPreviewDate>2023-02-01</CPPreviewDate></Reviews><Reviews/></ChildProtectionPlans>
+<ChildProtectionPlans><Reviews><CPPreviewDate>2023-03-01</CPPreviewDate></Reviews></ChildProtectionPlans>
+<PreProceedingsandFGDM><PPStartDate>2022-10-01</PPStartDate><PPOutcome>X</PPOutcome>
+<ReviewMeetingsCount/></PreProceedingsandFGDM></CINdetails>"""
+
+
+def test_one_pass_gives_four_tables(tmp_path: Path) -> None:
+    path = cin_file(tmp_path, message(IDENTIFIERS + FULL, IDENTIFIERS.replace("C1", "C2") + REFERRAL + FULL))
+    tables = read_tables(path)
+    assert set(tables) == {"cin_records", "cin_assessments", "cin_section47", "cin_reviews"}
+    for name, frame in tables.items():
+        assert list(frame.columns) == [*TABLES[name].names, "source_row"]
+        assert all(frame[column].dtype == "str" for column in TABLES[name].names)
+        assert frame["source_row"].tolist() == list(range(1, len(frame) + 1))
+        assert set(frame["return_year"]) == {"2023"} and set(frame["la_code"]) == {"331"}
+    assert len(tables["cin_records"]) == 5
+    first = {name: frame[frame["la_child_id"] == "C1"] for name, frame in tables.items()}
+    day = "2022-06-01"
+    assert values(first["cin_assessments"], *CIN_ASSESSMENTS.names[2:]) == [
+        ["C1", day, "2022-06-02", "2022-07-01", "18B,3C"],
+        ["C1", day, "2022-09-02", None, None],
+        ["C1", day, None, None, "21"],
+    ]
+    assert values(first["cin_section47"], *CIN_SECTION47.names[2:]) == [
+        ["C1", day, "2022-06-10", "2022-06-28"],
+        ["C1", day, "2022-11-10", None],
+        ["C1", day, None, "2022-06-03"],
+    ]
+    assert values(first["cin_reviews"], *CIN_REVIEWS.names[2:]) == [
+        ["C1", day, "2022-06-28", "2022-09-01"],
+        ["C1", day, "2022-06-28", "2022-12-01"],
+        ["C1", day, "2022-06-28", "2023-02-01"],
+        ["C1", day, None, "2023-03-01"],
+    ]
+
+
+def test_what_is_not_loaded_is_counted_by_name(tmp_path: Path) -> None:
+    about = (
+        "<ChildIdentifiers><LAchildID>C1</LAchildID><FormerUPN>B</FormerUPN><UPNunknown>UN3</UPNunknown>"
+        "<PersonDeathDate/></ChildIdentifiers>"
+    )
+    text = message(about + FULL).replace("</LEA>", "</LEA><SoftwareCode>x</SoftwareCode><SerialNo>1</SerialNo>")
+    content = "<Content><CBDSLevels><CBDSLevel>Child</CBDSLevel></CBDSLevels></Content>"
+    tally, notes = Tally(), list[str]()
+    read_tables(cin_file(tmp_path, text.replace("</Header>", content + "</Header>")), tally=tally, note=notes.append)
+    assert tally.not_loaded == {
+        "Year": 1,
+        "SourceLevel": 1,
+        "SoftwareCode": 1,
+        "SerialNo": 1,
+        "CBDSLevel": 1,
+        "FormerUPN": 1,
+        "UPNunknown": 1,
+        "AssessmentInternalReviewDate": 1,
+        "InitialCPCtarget": 1,
+        "ICPCnotRequired": 3,
+        "LatestCategoryOfAbuse": 1,
+        "PPStartDate": 1,
+        "PPOutcome": 1,
+    }
+    assert tally.empty == {"Assessments": 1, "Section47": 1, "ChildProtectionPlans": 1}
+    assert not tally.unknown and not tally.repeated and not notes
+
+
+def test_items_that_occur_twice_keep_the_first_value_and_are_told(tmp_path: Path) -> None:
+    twice = (
+        "<CINdetails><CINreferralDate/><CINreferralDate>2022-06-01</CINreferralDate>"
+        "<CINreferralDate>2022-06-02</CINreferralDate><PrimaryNeedCode>N1</PrimaryNeedCode>"
+        "<PrimaryNeedCode>N1</PrimaryNeedCode><DateOfInitialCPC>2022-06-05</DateOfInitialCPC>"
+        "<DateOfInitialCPC>2022-06-06</DateOfInitialCPC><CINPlanDates><CINPlanStartDate>2022-06-07"
+        "</CINPlanStartDate><CINPlanStartDate>2022-06-08</CINPlanStartDate></CINPlanDates></CINdetails>"
+    )
+    notes: list[str] = []
+    other = IDENTIFIERS.replace("C1", "C9")
+    tables = read_tables(cin_file(tmp_path, message(IDENTIFIERS + other + twice)), note=notes.append)
+    columns = ("la_child_id", "referral_date", "primary_need", "cin_plan_start_date")
+    assert values(tables["cin_records"], *columns) == [["C1", "2022-06-01", "N1", "2022-06-07"]]
+    assert values(tables["cin_section47"], "initial_conference_date") == [["2022-06-05"]]
+    expected = "CINPlanStartDate (1), CINreferralDate (1), DateOfInitialCPC (1), LAchildID (1)"
+    assert notes[0].endswith(f"the first value kept: {expected}")
+
+
+@pytest.mark.parametrize("year", range(2017, 2027))
+def test_every_census_year_is_read(tmp_path: Path, year: int) -> None:
+    """The items of each year (A.3): gender or sex, plans from 2022, factors 18A to 2020, an id of 20 characters."""
+    sex = "<Sex>U</Sex>" if year >= 2025 else "<GenderCurrent>9</GenderCurrent>"
+    factor = "18A" if year <= 2020 else "18B"
+    plan = "<CINPlanDates><CINPlanStartDate>{0}-09-01</CINPlanStartDate></CINPlanDates>" if year >= 2022 else ""
+    reason, source = ("RC9", "5D") if year >= 2023 else ("RC8", "5C")
+    child = "C" * (20 if year >= 2025 else 10)
+    text = (
+        f"<ChildIdentifiers><LAchildID>{child}</LAchildID><PersonBirthDate>2011-05-27</PersonBirthDate>{sex}"
+        "</ChildIdentifiers><CINdetails><CINreferralDate>{0}-08-01</CINreferralDate>"
+        f"<ReferralSource>{source}</ReferralSource><ReasonForClosure>{reason}</ReasonForClosure><Assessments>"
+        "<AssessmentActualStartDate>{0}-08-02</AssessmentActualStartDate><FactorsIdentifiedAtAssessment>"
+        f"<AssessmentFactors>{factor}</AssessmentFactors></FactorsIdentifiedAtAssessment></Assessments>{plan}"
+        "</CINdetails>"
+    ).format(year - 1)
+    for header in (HEADER.format(date=f"{year}-03-31", la="331"), None):
+        path = cin_file(tmp_path, message(text, header=header))
+        tables = read_tables(path, la_code="331", return_year=year)
+        columns = ("return_year", "la_child_id", "gender", "referral_source", "closure_reason", "cin_plan_start_date")
+        start = f"{year - 1}-09-01" if plan else None
+        expected = [str(year), child, "U" if year >= 2025 else "9", source, reason, start]
+        assert values(tables["cin_records"], *columns) == [expected]
+        assert values(tables["cin_assessments"], "assessment_factors") == [[factor]]
+
+
+# XML: streaming
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 1000])
+def test_rows_do_not_depend_on_where_a_block_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    children = [IDENTIFIERS.replace("C1", f"É{i}") + (FULL if i % 2 else REFERRAL) for i in range(5)]
+    path = cin_file(tmp_path, message(*children) + "\n")
+    whole = read_tables(path)
+    monkeypatch.setattr(cin_xml, "_BLOCK", block)
+    for name, frame in read_tables(path, chunk_rows=3).items():
+        pd.testing.assert_frame_equal(frame.reset_index(drop=True), whole[name].reset_index(drop=True))
+
+
+def test_several_lists_of_children_are_all_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cin_xml, "_BLOCK", 16)
+    text = message(IDENTIFIERS + REFERRAL).replace("</Message>", "")
+    more = IDENTIFIERS.replace("C1", "C2") + REFERRAL
+    text += f"<Children/><Children><Child>{more}</Child></Children></Message>"
+    assert read_cin(cin_file(tmp_path, text))["la_child_id"].tolist() == ["C1", "C2"]
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    def peak(children: int) -> int:
+        path = cin_file(tmp_path, message(*[IDENTIFIERS + FULL] * children))
+        tracemalloc.start()
+        for _ in read_cin_xml(path, KEY, chunk_rows=100):
+            pass
+        top = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return top
+
+    peak(500)
+    assert peak(4_000) < 1.5 * peak(1_000)
