@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -279,10 +279,11 @@ def read_cin_xml(
         tally.add(own)
 
 
-def child_values(values: dict[str, str], disabilities: Sequence[str], key: bytes) -> Row:
+def child_values(values: Mapping[str, str], disabilities: Sequence[str], key: bytes, date_format: str = "iso") -> Row:
     """What a row of ``cin_records`` says of the child, after year and LA: la_child_id to disability.
 
     values: text of the items of ChildIdentifiers and ChildCharacteristics by name, blanks left out.
+    date_format: of the birth dates (:func:`sfpc.landing.pseudonym.birth_month`).
     A birth date makes the child born, whatever else is there; an expected one alone makes it unborn (A.5).
     """
     born, expected = values.get("PersonBirthDate"), values.get("ExpectedPersonBirthDate")
@@ -290,7 +291,7 @@ def child_values(values: dict[str, str], disabilities: Sequence[str], key: bytes
     return (
         values.get("LAchildID"),
         pupil_pseudonym(values.get("UPN"), key),
-        *birth_month(born or expected, "iso"),
+        *birth_month(born or expected, date_format),
         is_expected,
         is_expected,
         values.get("GenderCurrent") or values.get("Sex"),

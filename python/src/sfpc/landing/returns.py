@@ -1,8 +1,8 @@
 """A folder of statutory returns: what is in it, whose it is, and its rows handed to the gate.
 
-CIN census XML (:mod:`sfpc.landing.cin_xml`) and SSDA903 CSV (:mod:`sfpc.landing.ssda903`) lie in any
-arrangement of subfolders. Nothing is passed over without a word: a file that is not read is listed
-with the reason.
+CIN census XML (:mod:`sfpc.landing.cin_xml`), the same as flat tables (:mod:`sfpc.landing.cin_blades`) and
+SSDA903 CSV (:mod:`sfpc.landing.ssda903`) lie in any arrangement of subfolders. Nothing is passed over
+without a word: a file that is not read is listed with the reason.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Protocol
 import pandas as pd
 
 from sfpc.errors import InputError
+from sfpc.landing.cin_blades import HEADER as CIN_HEADER
+from sfpc.landing.cin_blades import Blade, BladeSet, identify_blade, read_blades, stated_source
 from sfpc.landing.cin_xml import (
     Header,
     Tally,
@@ -26,6 +28,7 @@ from sfpc.landing.cin_xml import (
     read_header,
     why_not_cin,
 )
+from sfpc.landing.gate import sha256_of
 from sfpc.landing.layout import CIN_RECORDS, CLA_CHILDREN, CLA_EPISODES
 from sfpc.landing.ssda903 import (
     EPISODES,
@@ -84,7 +87,7 @@ class ReturnSet:
     """The files below a folder, each list in order of path.
 
     cin: CIN censuses. ssda903: Episodes, Header and UASC files. empty: CSV files without any value.
-    ignored: everything else.
+    ignored: everything else. blades: CIN censuses as flat tables.
     """
 
     directory: Path
@@ -92,6 +95,7 @@ class ReturnSet:
     ssda903: tuple[CsvFile, ...]
     empty: tuple[CsvFile, ...]
     ignored: tuple[Ignored, ...]
+    blades: tuple[Blade, ...] = ()
 
 
 @dataclass
@@ -128,6 +132,7 @@ def discover(directory: Path) -> ReturnSet:
     ssda903: list[CsvFile] = []
     empty: list[CsvFile] = []
     ignored: list[Ignored] = []
+    blades: list[Blade] = []
     for path in sorted(p for p in directory.rglob("*") if p.is_file()):
         ending = path.suffix.lower()
         if ending == ".xml":
@@ -142,12 +147,14 @@ def discover(directory: Path) -> ReturnSet:
                 ssda903.append(file)
             elif file.is_empty:
                 empty.append(file)
+            elif (blade := identify_blade(path)) is not None:
+                blades.append(blade)
             else:
                 reason = f"SSDA903 {file.kind}: no landing table needs it (DP.7)"
                 ignored.append(Ignored(path, reason if file.kind else file.reason))
         else:
             ignored.append(Ignored(path, "neither .xml nor .csv"))
-    return ReturnSet(directory, tuple(cin), tuple(ssda903), tuple(empty), tuple(ignored))
+    return ReturnSet(directory, tuple(cin), tuple(ssda903), tuple(empty), tuple(ignored), tuple(blades))
 
 
 def land_returns(
@@ -172,7 +179,7 @@ def land_returns(
     Raises InputError (nothing may be committed then): no return found, or a file that cannot be used.
     """
     found = discover(directory)
-    if not (found.cin or found.ssda903 or found.empty):
+    if not (found.cin or found.blades or found.ssda903 or found.empty):
         seen = f"; {_number(len(found.ignored), 'file')} of other kinds" if found.ignored else ""
         raise InputError(f"no CIN census XML and no SSDA903 CSV{seen}", file=directory)
     landed = LandedReturns(found)
@@ -181,6 +188,7 @@ def land_returns(
     _tell_ignored(found, progress)
     for file in found.cin:
         _land_cin(file, landed, gate, key, la_code, progress)
+    _land_blades(landed, gate, key, la_code, progress)
     _tell_tally(landed.cin_tally, progress)
     _land_ssda903(landed, gate, key, la_code, progress)
     for empty in found.empty:
@@ -286,6 +294,47 @@ def _land_cin(
     if not rows.total():
         gate.add_empty(CIN_RECORDS.name, file.path)
     landed.rows.update(rows)
+
+
+def _land_blades(
+    landed: LandedReturns, gate: RowGate, key: bytes, la_code: str | None, progress: Callable[[str], None]
+) -> None:
+    """Land flat tables of CIN returns: the tables of one folder, LA and year are one return.
+
+    A table's own columns tell LA and year first; then a year in the file's name; then the table Header of
+    the folder; then what tells it for SSDA903 files.
+    """
+    found = landed.found
+    headers = {blade.path.parent: stated_source(blade) for blade in found.blades if blade.kind == CIN_HEADER}
+    sets: dict[tuple[Path, str, int], list[Blade]] = defaultdict(list)
+    for blade in found.blades:
+        la, year = (None, None) if blade.kind == CIN_HEADER else stated_source(blade)
+        header_la, header_year = headers.get(blade.path.parent, (None, None))
+        if year is None and (header_year is None or _YEAR.search(blade.path.stem)):
+            year = year_of(blade.path, found.directory)
+        la = la or header_la or _la_of(blade.path, found, la_code)
+        landed.la_codes[blade.path] = la
+        sets[blade.path.parent, la, year or header_year or 0].append(blade)
+    seen: dict[tuple[str, int], tuple[Path, list[str]]] = {}
+    for (folder, la, year), blades in sets.items():
+        contents = sorted(sha256_of(blade.path) for blade in blades)
+        first, same = seen.setdefault((la, year), (folder, contents))
+        if same != contents:
+            raise InputError(
+                f"a second CIN return of LA {la} and {year} as flat tables, with other contents than in {first}; "
+                "keep the one that counts",
+                file=folder,
+            )
+        one = BladeSet(la, year, tuple(blades))
+        handed: set[Path] = set()
+        for table, path, date_format, frame in read_blades(one, key, note=progress, tally=landed.cin_tally):
+            gate.add_rows(table, path, frame, date_format)
+            landed.rows[table] += len(frame)
+            handed.add(path)
+        for blade in blades:
+            if blade.path not in handed:
+                # No rows of its own, but it belongs in the account.
+                gate.add_empty(blade.table, blade.path)
 
 
 def _tell_tally(tally: Tally, progress: Callable[[str], None]) -> None:
