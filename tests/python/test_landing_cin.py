@@ -7,6 +7,8 @@ import csv
 import itertools
 import re
 import tracemalloc
+import xml.etree.ElementTree as ET
+from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,14 +19,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from conftest import SEEDS, shared_dir
 from sfpc.errors import InputError
 from sfpc.landing import cin_xml
 from sfpc.landing.cin_blades import Blade, BladeSet, identify_blade, read_blades
 from sfpc.landing.cin_xml import Tally, census_year, read_cin_xml, read_header
-from sfpc.landing.gate import Gate
+from sfpc.landing.gate import Gate, read_windows
 from sfpc.landing.layout import CIN_ASSESSMENTS, CIN_RECORDS, CIN_REVIEWS, CIN_SECTION47, TABLES
+from sfpc.landing.national import land_national
 from sfpc.landing.pseudonym import NOT_A_DATE, is_identifying, pupil_pseudonym
 from sfpc.landing.returns import discover, land_returns
+from sfpc.synthetic.extracts import synthesise
+from sfpc.synthetic.returns import write_returns
 
 KEY = b"k" * 32
 UPN = "A123456789012"
@@ -1151,3 +1157,160 @@ def test_the_same_tables_twice_count_once_and_others_are_refused(tmp_path: Path)
     blade_set(base / "2023 copy", c=CHILD_TABLE, d=DETAILS_TABLE.replace("2022-06-01,", "2022-06-01,2022-12-01"))
     with pytest.raises(InputError, match="a second CIN return of LA 331 and 2023 as flat tables, with other contents"):
         land(base, tmp_path)
+
+
+# Whole returns: synthetic ones in both forms, and the samples of other projects
+
+
+@pytest.fixture(scope="module")
+def both_forms(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A few LAs of synthetic children as XML and as flat tables."""
+    folder = tmp_path_factory.mktemp("both")
+    synthesise("reduced", 3, folder / "extracts", folder / "truth", SEEDS, volume=0.01, quiet=True)
+    with Gate(folder / "landing", "national", base=folder / "extracts") as gate:
+        land_national(folder / "extracts", gate)
+    con = duckdb.connect()
+    found = con.execute(
+        f"select la_code from read_parquet('{folder}/landing/cin_records/*.parquet', union_by_name = true) "
+        "where la_code is not null group by all order by count(*) desc, la_code limit 2"
+    ).fetchall()
+    con.close()
+    las = [str(row[0]) for row in found]
+    years = [2019, 2021, 2022]
+    write_returns(folder / "landing", folder / "xml", las, years, progress=quiet)
+    write_returns(folder / "landing", folder / "blades", las, years, cin_format="blades", progress=quiet)
+    return folder / "xml", folder / "blades"
+
+
+CIN_TABLES = ("cin_records", "cin_assessments", "cin_section47", "cin_reviews")
+
+
+def test_synthetic_returns_land_the_same_from_both_forms(both_forms: tuple[Path, Path], tmp_path: Path) -> None:
+    """Through the real gate with the data windows: the same landed rows, table by table."""
+    windows = read_windows(SEEDS / "protocol" / "data_windows.csv")
+    sums = []
+    for form, base in zip(("xml", "blades"), both_forms, strict=True):
+        (tmp_path / form).mkdir()
+        with Gate(tmp_path / form / "landing", "returns", windows, base=base) as gate:
+            land_returns(base, gate, KEY, progress=quiet)
+            account = gate.commit()
+        assert (account["raw"] == account.iloc[:, 3:].sum(axis=1)).all()
+        part = account[account["table"].isin(CIN_TABLES)].groupby("table").sum(numeric_only=True)
+        sums.append(part.to_dict())
+    assert sums[0] == sums[1]
+    for table in CIN_TABLES:
+        rows = landed(tmp_path / "xml", table)
+        assert len(rows) > 20, table
+        assert rows == landed(tmp_path / "blades", table)
+        assert sums[0]["out_of_window"][table] > 0, f"{table}: the returns reach beyond the data window"
+
+
+def test_synthetic_activity_keeps_the_rules_of_the_census(both_forms: tuple[Path, Path]) -> None:
+    """A.6, on the XML as text: 8831 and 4000 (NFA), 2990 (RC8, RC9), 2885, 8841, 8565, 8696, 8640."""
+    seen: Counter[str] = Counter()
+    for path in sorted(both_forms[0].rglob("CIN_*.xml")):
+        year = int(path.stem[-4:])
+        first, last = f"{year - 1}-04-01", f"{year}-03-31"
+        for details in ET.parse(path).getroot().iter("CINdetails"):
+            opened, closed = str(details.findtext("CINreferralDate")), details.findtext("CINclosureDate") or "9999"
+            assessments, enquiries = details.findall("Assessments"), details.findall("Section47")
+            if details.findtext("ReferralNFA") in ("1", "true"):
+                assert not assessments and not enquiries and details.find("DateOfInitialCPC") is None
+                seen["no further action"] += 1
+                continue
+            if details.findtext("ReasonForClosure") in ("RC8", "RC9"):
+                assert len(assessments) == 1 and not enquiries
+                seen["assessed only"] += 1
+            for assessment in assessments:
+                start = str(assessment.findtext("AssessmentActualStartDate"))
+                end = assessment.findtext("AssessmentAuthorisationDate")
+                factors = [str(e.text) for e in assessment.iter("AssessmentFactors")]
+                assert opened <= start <= last and (end is None or start <= end <= closed)
+                assert end is None or first <= end <= last
+                assert bool(factors) == (end is not None) and len(set(factors)) == len(factors)
+                assert year > 2020 or not {"18B", "18C", "19B", "19C", "24A"} & set(factors)
+                assert year < 2021 or not {"18A", "19A"} & set(factors)
+                seen["assessments"] += 1
+                seen["open assessments"] += end is None
+            conferences = [details.findtext("DateOfInitialCPC"), *(e.findtext("DateOfInitialCPC") for e in enquiries)]
+            for enquiry in enquiries:
+                start, day = str(enquiry.findtext("S47ActualStartDate")), enquiry.findtext("DateOfInitialCPC")
+                assert opened <= start <= min(closed, day or last)
+                assert (enquiry.findtext("ICPCnotRequired") == "true") == (day is None)
+                seen["enquiries"] += 1
+            for plan in details.findall("ChildProtectionPlans"):
+                start, end = str(plan.findtext("CPPstartDate")), plan.findtext("CPPendDate") or last
+                if max(first, opened) <= start <= min(last, closed) and end >= start:
+                    assert start in conferences
+                    seen["conferences"] += 1
+                for review in plan.iter("CPPreviewDate"):
+                    assert max(start, first) <= str(review.text) <= min(end, last) and str(review.text) > start
+                    seen["reviews"] += 1
+    assert min(seen.values()) > 5 and len(seen) == 7, seen
+
+
+def independent_counts(path: Path) -> dict[str, int]:
+    """Rows per table of a return, told from the tree as the plainest reader would."""
+    root = ET.parse(path).getroot()
+    records = 0
+    for child in root.iter("Child"):
+        for details in child.findall("CINdetails"):
+            plans = [*details.findall("CINPlanDates"), *details.findall("ChildProtectionPlans")]
+            records += max(1, len(plans))
+        records += not child.findall("CINdetails")
+    return {
+        "cin_records": records,
+        "cin_assessments": len(root.findall(".//Assessments")),
+        "cin_section47": len(root.findall(".//Section47")) + len(root.findall(".//CINdetails/DateOfInitialCPC")),
+        "cin_reviews": len(root.findall(".//CPPreviewDate")),
+    }
+
+
+def whole_returns() -> list[str]:
+    folder = shared_dir()
+    samples = sorted((folder / "samples" / "cin").glob("*.xml")) if folder else []
+    return ["synthetic", *map(str, samples)]
+
+
+@pytest.mark.parametrize("which", whole_returns(), ids=lambda name: Path(name).name)
+def test_whole_returns_row_by_row(which: str, both_forms: tuple[Path, Path]) -> None:
+    """Every row of every table, against the tree read by ElementTree in one piece."""
+    paths = sorted(both_forms[0].rglob("CIN_*.xml"))[-3:] if which == "synthetic" else [Path(which)]
+    for path in paths:
+        notes: list[str] = []
+        tables = read_tables(path, note=notes.append)
+        expected = independent_counts(path)
+        assert {name: len(tables.get(name, ())) for name in expected} == expected
+        assert not notes
+        root = ET.parse(path).getroot()
+        factors = [[str(f.text) for f in a.iter("AssessmentFactors")] for a in root.iter("Assessments")]
+        if "cin_assessments" in tables:
+            told = [str(f).split(",") if f else [] for (f,) in values(tables["cin_assessments"], "assessment_factors")]
+            assert told == factors
+        reviews = [str(e.text).strip() for e in root.iter("CPPreviewDate")]
+        assert [row for (row,) in values(tables["cin_reviews"], "review_date")] == reviews if reviews else True
+        births = {str(e.text) for e in root.iter() if e.tag.endswith("PersonBirthDate") and e.text}
+        upns = {str(e.text) for e in root.iter() if e.tag.endswith("UPN") and e.text}
+        names = [name for name in CIN_RECORDS.names if not name.endswith("_date")]
+        assert not (births | upns) & set(cells(tables["cin_records"][names]).splitlines())
+
+
+def test_samples_of_other_projects_have_the_rows_that_they_hold(tmp_path: Path) -> None:
+    """Exact rows of the three fake returns, counted with grep; of a twin in their shape where they are not there."""
+    folder = shared_dir()
+    if folder is not None:
+        expected = {
+            folder / "samples" / "cin" / "CIN_Census_2021.xml": (2, 1, 2, 1),
+            folder / "samples" / "cin" / "CIN_Census_2024.xml": (3, 2, 2, 1),
+            folder / "samples" / "cin" / "fake_CIN_data.xml": (402, 0, 350, 0),
+        }
+    else:
+        moved_in = REFERRAL.replace("</CINdetails>", "<DateOfInitialCPC>2022-06-05</DateOfInitialCPC></CINdetails>")
+        children = [IDENTIFIERS + (moved_in if i < 350 else REFERRAL) for i in range(402)]
+        expected = {
+            cin_file(tmp_path, message(IDENTIFIERS + FULL), "full.xml"): (2, 3, 3, 4),
+            cin_file(tmp_path, message(*children), "many.xml"): (402, 0, 350, 0),
+        }
+    for path, counts in expected.items():
+        tables = read_tables(path)
+        assert tuple(len(tables.get(table, ())) for table in CIN_TABLES) == counts, path.name
