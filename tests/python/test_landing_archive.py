@@ -295,6 +295,31 @@ def test_a_census_in_an_archive(tmp_path: Path) -> None:
         land_returns(tmp_path / "in", gate, KEY, progress=quiet)
 
 
+def test_flat_tables_of_a_census_in_an_archive_and_in_a_workbook(tmp_path: Path) -> None:
+    child = ["LAchildID", "PersonBirthDate", "GenderCurrent", "Ethnicity"], ["1", "2010-05-27", "1", "WBRI"]
+    details = ["LAchildID", "CINreferralDate", "CINclosureDate"], ["1", "2022-06-01", None]
+    book = Workbook()
+    for sheet, rows in ((book.active, child), (book.create_sheet("b"), details)):
+        assert sheet is not None
+        for row in rows:
+            sheet.append(row)
+    book.save(tmp_path / "book.xlsx")
+    texts = ["\n".join(",".join(value or "" for value in row) for row in rows).encode() for rows in (child, details)]
+    zipped(
+        tmp_path / "in" / "a.zip",
+        ("331/2023/child.csv", texts[0]),
+        ("331/2023/details.csv", texts[1]),
+        ("332/2023.xlsx", (tmp_path / "book.xlsx").read_bytes()),
+    )
+    with Gate(tmp_path / "landing", "returns", base=tmp_path / "in") as gate:
+        land_returns(tmp_path / "in", gate, KEY, progress=quiet)
+        account = gate.commit()
+    assert account.loc[account["landed"] > 0, ["file", "landed"]].to_numpy().tolist() == [
+        ["a.zip!331/2023/details.csv", 1],
+        ["a.zip!332/2023.xlsx!b", 1],
+    ]
+
+
 def test_a_refused_archive_leaves_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     zipped(folder / "331" / "good 2019.zip", ("2019-episodes.csv", TABLE))

@@ -1,8 +1,9 @@
 """A folder of statutory returns: what is in it, whose it is, and its rows handed to the gate.
 
-CIN census XML (:mod:`sfpc.landing.cin_xml`) and SSDA903 tables (:mod:`sfpc.landing.ssda903`: CSV, sheets of
-a workbook, XML) lie in any arrangement of subfolders and zip archives. Nothing is passed over without a
-word: a file that is not read is listed with the reason.
+CIN census XML (:mod:`sfpc.landing.cin_xml`), the same as flat tables (:mod:`sfpc.landing.cin_blades`) and
+SSDA903 tables (:mod:`sfpc.landing.ssda903`: CSV, sheets of a workbook, XML) lie in any arrangement of
+subfolders and zip archives. Nothing is passed over without a word: a file that is not read is listed with
+the reason.
 """
 
 from __future__ import annotations
@@ -19,8 +20,19 @@ import pandas as pd
 
 from sfpc.errors import InputError
 from sfpc.landing.archive import WORKBOOKS, extract_archive
-from sfpc.landing.cin_xml import Header, UnreadableXml, read_cin_xml, read_header, why_not_cin
+from sfpc.landing.cin_blades import HEADER as CIN_HEADER
+from sfpc.landing.cin_blades import Blade, BladeSet, identify_blade, read_blades, stated_source
+from sfpc.landing.cin_xml import (
+    Header,
+    Tally,
+    UnreadableXml,
+    counted,
+    read_cin_xml,
+    read_header,
+    why_not_cin,
+)
 from sfpc.landing.dates import return_years
+from sfpc.landing.gate import sha256_of
 from sfpc.landing.layout import CIN_RECORDS, CLA_CHILDREN, CLA_EPISODES
 from sfpc.landing.ssda903 import (
     EPISODES,
@@ -108,7 +120,7 @@ class ReturnSet:
 
     cin: CIN censuses. ssda903: Episodes, Header and UASC tables. empty: text files without any value.
     ignored: everything else. parts: files among these that come out of another one, by path. notes: files
-    and what an analyst should know of how they are read.
+    and what an analyst should know of how they are read. blades: CIN censuses as flat tables.
     """
 
     directory: Path
@@ -118,6 +130,7 @@ class ReturnSet:
     ignored: tuple[Ignored, ...]
     parts: dict[Path, Part] = field(default_factory=dict)
     notes: tuple[tuple[Path, str], ...] = ()
+    blades: tuple[Blade, ...] = ()
 
     def place(self, path: Path) -> Path:
         """Where a file lies; for a part where it would lie, were its container a folder."""
@@ -135,6 +148,7 @@ class LandedReturns:
     rows: rows per landing table, before the gate's checks. not_loaded: columns of the files read that
     no landing table takes (DP.7), by kind of file. la_codes: LA given to each SSDA903 file and to each
     CIN file. uasc_without_header: children in a UASC file and in no Header file of their set.
+    cin_tally: values of the CIN returns that became no part of a row.
     """
 
     found: ReturnSet
@@ -142,6 +156,7 @@ class LandedReturns:
     not_loaded: dict[str, list[str]] = field(default_factory=dict)
     la_codes: dict[Path, str] = field(default_factory=dict)
     uasc_without_header: int = 0
+    cin_tally: Tally = field(default_factory=Tally)
 
 
 def discover(directory: Path, scratch: Callable[[], Path] | None = None) -> ReturnSet:
@@ -203,7 +218,7 @@ def land_returns(
 def _land(
     found: ReturnSet, gate: RowGate, key: bytes, la_code: str | None, progress: Callable[[str], None]
 ) -> LandedReturns:
-    if not (found.cin or found.ssda903 or found.empty):
+    if not (found.cin or found.blades or found.ssda903 or found.empty):
         seen = f"; {_number(len(found.ignored), 'file')} of other kinds" if found.ignored else ""
         raise InputError(f"no CIN census XML and no SSDA903 CSV{seen}", file=found.directory)
     landed = LandedReturns(found)
@@ -214,6 +229,8 @@ def _land(
     _tell_notes(found, progress)
     for file in found.cin:
         _land_cin(file, landed, gate, key, la_code, progress)
+    _land_blades(landed, gate, key, la_code, progress)
+    _tell_tally(landed.cin_tally, progress)
     _land_ssda903(landed, gate, key, la_code, progress)
     for empty in found.empty:
         _count_empty(empty.path, gate)
@@ -264,6 +281,7 @@ class _Finder:
         self._ssda903: list[CsvFile] = []
         self._empty: list[CsvFile] = []
         self._ignored: list[Ignored] = []
+        self._blades: list[Blade] = []
         self._notes: list[tuple[Path, str]] = []
         self._opened = 0
 
@@ -277,6 +295,7 @@ class _Finder:
             tuple(self._ignored),
             self.parts,
             tuple(self._notes),
+            tuple(self._blades),
         )
 
     def look(self, path: Path, place: Path) -> None:
@@ -329,6 +348,9 @@ class _Finder:
                 self._ignored.append(Ignored(path, reason, count_rows(file)))
             except InputError:
                 self._ignore(path, f"{reason}; the file is damaged and its rows cannot be counted")
+        elif (blade := identify_blade(path)) is not None:
+            self._blades.append(blade)
+            self._notes += [(path, note) for note in blade.file.notes]
         else:
             self._ignore(path, file.reason)
 
@@ -446,8 +468,65 @@ def _land_cin(
     if header.return_year is not None and header.reference_date != f"{year:04d}-03-31":
         progress(f"{place}: ReferenceDate {header.reference_date} is not a 31 March; read as the census of {year}")
     landed.la_codes[file.path] = la
-    frames = read_cin_xml(file.path, key, la_code=la, return_year=year, note=progress)
-    _hand_over(CIN_RECORDS.name, file.path, frames, "iso", gate, landed)
+    frames = read_cin_xml(file.path, key, la_code=la, return_year=year, note=progress, tally=landed.cin_tally)
+    rows: Counter[str] = Counter({CIN_RECORDS.name: 0})
+    for table, frame in frames:
+        gate.add_rows(table, file.path, frame, "iso")
+        rows[table] += len(frame)
+    if not rows.total():
+        gate.add_empty(CIN_RECORDS.name, file.path)
+    landed.rows.update(rows)
+
+
+def _land_blades(
+    landed: LandedReturns, gate: RowGate, key: bytes, la_code: str | None, progress: Callable[[str], None]
+) -> None:
+    """Land flat tables of CIN returns: the tables of one folder, LA and year are one return.
+
+    A table's own columns tell LA and year first; then a year in the file's name; then the table Header of
+    the folder; then what tells it for SSDA903 files.
+    """
+    found = landed.found
+    headers = {
+        found.place(blade.path).parent: stated_source(blade) for blade in found.blades if blade.kind == CIN_HEADER
+    }
+    sets: dict[tuple[Path, str, int], list[Blade]] = defaultdict(list)
+    for blade in found.blades:
+        la, year = (None, None) if blade.kind == CIN_HEADER else stated_source(blade)
+        place = found.place(blade.path)
+        header_la, header_year = headers.get(place.parent, (None, None))
+        if year is None and (header_year is None or return_years(place.stem)):
+            year = year_of(place, found.directory)
+        la = la or header_la or _la_of(blade.path, found, la_code)
+        landed.la_codes[blade.path] = la
+        sets[place.parent, la, year or header_year or 0].append(blade)
+    seen: dict[tuple[str, int], tuple[Path, list[str]]] = {}
+    for (folder, la, year), blades in sets.items():
+        contents = sorted(sha256_of(blade.path) for blade in blades)
+        first, same = seen.setdefault((la, year), (folder, contents))
+        if same != contents:
+            raise InputError(
+                f"a second CIN return of LA {la} and {year} as flat tables, with other contents than in {first}; "
+                "keep the one that counts",
+                file=folder,
+            )
+        one = BladeSet(la, year, tuple(blades))
+        handed: set[Path] = set()
+        for table, path, date_format, frame in read_blades(one, key, note=progress, tally=landed.cin_tally):
+            gate.add_rows(table, path, frame, date_format)
+            landed.rows[table] += len(frame)
+            handed.add(path)
+        for blade in blades:
+            if blade.path not in handed:
+                # No rows of its own, but it belongs in the account.
+                gate.add_empty(blade.table, blade.path)
+
+
+def _tell_tally(tally: Tally, progress: Callable[[str], None]) -> None:
+    if tally.not_loaded:
+        progress(f"CIN census: values seen and not loaded, no purpose (DP.7): {counted(tally.not_loaded)}")
+    if tally.empty:
+        progress(f"CIN census: groups without a value that is loaded, no row: {counted(tally.empty)}")
 
 
 def _land_ssda903(
