@@ -36,10 +36,19 @@ OPEN_FOR_EVER = date.max
 # ---------------------------------------------------------------------------------------------------
 
 
+NOT_A_VALUE = {"", "NULL", "N/A", "#N/A", "#MULTIVALUE"}
+
+
 def tidy(value: Any) -> str | None:
-    """A code or id without surrounding blanks, in capitals; an empty one is None (trap 6)."""
+    """A code or id without surrounding blanks, in capitals; None for what says that there is no value (trap 21)."""
     cleaned = str(value).strip().upper() if value is not None else ""
-    return cleaned or None
+    return None if cleaned in NOT_A_VALUE else cleaned
+
+
+def child_code(value: Any) -> str | None:
+    """A child code as tidy has it, without the '.0' that a spreadsheet adds (trap 6)."""
+    code = tidy(value)
+    return code.removesuffix(".0") if code else None
 
 
 def as_date(value: Any) -> date | None:
@@ -157,7 +166,7 @@ class SharedCodes:
 
     @staticmethod
     def _code(row: Row) -> tuple[str | None, str | None]:
-        return tidy(row["la_code"]), tidy(row["la_child_id"])
+        return tidy(row["la_code"]), child_code(row["la_child_id"])
 
     @staticmethod
     def _is_shared(returns: dict[tuple[str, int], set[tuple[int, int]]]) -> bool:
@@ -233,7 +242,7 @@ class Children:
     def _code(self, row: Row, source: str) -> tuple:
         """LA code and child id, and the child among several under that code (None where nothing tells which)."""
         owner = self._shared.birth_of_owner(row, source) if self._shared.has(row) else None
-        return tidy(row["la_code"]), tidy(row["la_child_id"]), owner
+        return tidy(row["la_code"]), child_code(row["la_child_id"]), owner
 
     def _births_of_codes(self, tables: list[tuple[str, list[Row]]]) -> dict[tuple, tuple[int, int]]:
         """Month of birth of an LA code's child id: the latest real one, else the latest expected one.
@@ -252,7 +261,7 @@ class Children:
 
     def _la_child(self, row: Row, source: str) -> tuple:
         la_id = self.areas.la_id(row["la_code"])
-        key: tuple = (la_id, tidy(row["la_child_id"]))
+        key: tuple = (la_id, child_code(row["la_child_id"]))
         if self.areas.has_several_codes(la_id) or self._shared.has(row):
             birth = self._births.get(self._code(row, source))
             key += ("{:04d}-{:02d}".format(*birth) if birth else "",)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from definitions import Areas, ChildId, Children, Returns, Row, child_label, tidy
+from definitions import Areas, ChildId, Children, Returns, Row, child_code, child_label, tidy
 
 LINKING = ["return_year", "la_code", "la_child_id", "pupil_id", "birth_year", "birth_month"]
 REFERRAL = ["return_year", "la_code", "la_child_id", "referral_date"]
@@ -135,7 +135,7 @@ def read_part(
         tables[name] = [
             row
             for row in read_rows(landing_dir, name)
-            if (areas.la_id(row["la_code"]), tidy(row["la_child_id"])) in la_ids
+            if (areas.la_id(row["la_code"]), child_code(row["la_child_id"])) in la_ids
         ]
     tables["npd_pupils"] = [row for row in read_rows(landing_dir, "npd_pupils") if tidy(row["pupil_id"]) in pupil_ids]
     return Part(tables, chosen, returns)
