@@ -1,18 +1,19 @@
 {#- The month of birth that a row states, in months since year 0; null where no child of its return can have it (A.5). -#}
-{% macro birth_month_number(rows) -%}
+{% macro birth_month_number(rows='') -%}
+  {%- set of = rows ~ '.' if rows else '' -%}
   case
     when
-      {{ rows }}.birth_year between {{ rows }}.return_year - 30 and {{ rows }}.return_year + 1
-      and {{ rows }}.birth_month between 1 and 12
-      then {{ rows }}.birth_year * 12 + {{ rows }}.birth_month - 1
+      {{ of }}birth_year between {{ of }}return_year - 30 and {{ of }}return_year + 1
+      and {{ of }}birth_month between 1 and 12
+      then {{ of }}birth_year * 12 + {{ of }}birth_month - 1
   end
 {%- endmacro %}
 
 {#- A census row says that its child is not born yet: an expected date, the flag, or January 1900 (A.5). -#}
-{% macro says_unborn(rows) -%}
-  coalesce({{ tidy_flag(rows ~ '.is_expected_birth') }}, false)
-  or coalesce({{ tidy_flag(rows ~ '.is_unborn') }}, false)
-  or coalesce({{ rows }}.birth_year = 1900 and {{ rows }}.birth_month = 1, false)
+{% macro says_unborn() -%}
+  coalesce({{ tidy_flag('is_expected_birth') }}, false)
+  or coalesce({{ tidy_flag('is_unborn') }}, false)
+  or coalesce(birth_year = 1900 and birth_month = 1, false)
 {%- endmacro %}
 
 {#-

@@ -111,7 +111,8 @@ select
     joined.closure_reason_code,
     joined.first_return_year,
     joined.last_return_year,
-    not (joined.is_flagged_nfa and not joined.has_activity) and coalesce(reasons.is_episode_of_need, true) as is_episode_of_need
+    (not joined.is_flagged_nfa or joined.has_activity) and coalesce(reasons.is_episode_of_need, true)
+        as is_episode_of_need
 from joined
 left join {{ ref('closure_reason_codes') }} as reasons
     on joined.closure_reason_code = reasons.closure_reason_code

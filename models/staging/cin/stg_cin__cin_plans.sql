@@ -6,8 +6,8 @@ select
     return_year,
     la_code,
     {{ tidy_child_code('la_child_id') }} as la_child_id,
-    {{ birth_month_number('records') }} as birth_month_number,
-    {{ says_unborn('records') }} as is_unborn_report,
+    {{ birth_month_number() }} as birth_month_number,
+    {{ says_unborn() }} as is_unborn_report,
     cin_plan_start_date,
     min(referral_date) as referral_date,
     max(cin_plan_end_date) as cin_plan_end_date
@@ -17,6 +17,6 @@ group by
     return_year,
     la_code,
     {{ tidy_child_code('la_child_id') }},
-    {{ birth_month_number('records') }},
-    {{ says_unborn('records') }},
+    {{ birth_month_number() }},
+    {{ says_unborn() }},
     cin_plan_start_date

@@ -7,8 +7,8 @@ tidied as (
         return_year,
         la_code,
         {{ tidy_child_code('la_child_id') }} as la_child_id,
-        {{ birth_month_number('records') }} as birth_month_number,
-        {{ says_unborn('records') }} as is_unborn_report,
+        {{ birth_month_number() }} as birth_month_number,
+        {{ says_unborn() }} as is_unborn_report,
         referral_date,
         coalesce({{ tidy_flag('referral_nfa') }}, false) as is_nfa,
         {{ tidy_code('referral_source') }} as referral_source_code,
@@ -31,8 +31,9 @@ ranked as (
     from tidied
 )
 
--- A return repeats the referral once per plan; what it says of the birth tells two children of one code apart. Two referrals of one child on one day are one. NFA only if all rows
--- say so, the later closure with its own reason, and both ends of what is said of the need (A.7, DECISIONS D6).
+-- A return repeats the referral once per plan; two referrals of one child on one day are one; what is said of the
+-- birth tells two children under one code apart. NFA only if all rows say so, the later closure with its own reason,
+-- and both ends of what is said of the need (A.7, DECISIONS D6, D30).
 select
     return_year,
     la_code,

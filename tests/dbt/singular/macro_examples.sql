@@ -33,8 +33,8 @@ checked as (
         {{ financial_year_label('a_return_year') }} = '2021/22' as financial_year_label_holds,
         {{ school_year('september') }} = 2022 and {{ school_year('august') }} = 2021 as school_year_holds,
         {{ tidy_code('need_text') }} = 'N1' and {{ tidy_code('several_text') }} is null as tidy_code_holds,
-        {{ birth_month_number('examples') }} = 24160 as birth_month_number_holds,
-        {{ says_unborn('examples') }} as says_unborn_holds,
+        {{ birth_month_number() }} = 24160 as birth_month_number_holds,
+        {{ says_unborn() }} as says_unborn_holds,
         {{ tidy_child_code('child_text') }} = '0123' as tidy_child_code_holds,
         {{ tidy_pupil_code('pupil_text') }} is null as tidy_pupil_code_holds,
         {{ tidy_flag('yes_text') }} and {{ tidy_flag('unknown_text') }} is null as tidy_flag_holds
