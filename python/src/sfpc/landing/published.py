@@ -106,12 +106,13 @@ def land_published(folder: Path, gate: Gate) -> int:
 
     Files of another kind are noted as ignored; rows of another geographic level are counted in the manifest's
     ``out_of_scope``, columns that no measure needs in ``columns_not_loaded``. Raises InputError for a folder that is
-    not there, a file that cannot be read to its end, a row without an LA code or period, and a figure that is neither a
-    number nor a marker, naming row and column.
+    not there, a file that cannot be read to its end, a period that two editions of a table hold, a row without an LA
+    code or period, and a figure that is neither a number nor a marker, naming row and column.
     """
     if not folder.is_dir():
         raise InputError("expected a folder of published tables", file=folder)
-    return sum(_land_file(path, gate) for path in sorted(p for p in folder.rglob("*") if p.is_file()))
+    editions: dict[tuple[str, str], Path] = {}
+    return sum(_land_file(path, gate, editions) for path in sorted(p for p in folder.rglob("*") if p.is_file()))
 
 
 def table_of(columns: tuple[str, ...]) -> PublishedTable | None:
@@ -120,7 +121,7 @@ def table_of(columns: tuple[str, ...]) -> PublishedTable | None:
     return next((t for t in PUBLISHED_TABLES if {c.upper() for c in t.columns} <= names), None)
 
 
-def _land_file(path: Path, gate: Gate) -> bool:
+def _land_file(path: Path, gate: Gate, editions: dict[tuple[str, str], Path]) -> bool:
     shape = find_header(path, lambda c: table_of(c) is not None) if path.suffix.lower() == ".csv" else None
     table = table_of(shape.columns) if shape is not None else None
     if shape is None or table is None:
@@ -141,6 +142,14 @@ def _land_file(path: Path, gate: Gate) -> bool:
     for number, values in rows(shape, [c.upper() for c in table.columns]):
         given = dict(zip(table.columns, values, strict=True))
         if given["geographic_level"] == LA_LEVEL:
+            first = editions.setdefault((table.name, given["time_period"] or ""), path)
+            if first != path:
+                raise InputError(
+                    f"period {given['time_period']} of table {table.name} stands in {first.name} too; figures are "
+                    "revised between editions, so keep the one that is meant",
+                    file=path,
+                    row=number,
+                )
             out += _long(path, number, table, given)
         else:
             elsewhere[given["geographic_level"] or "blank"] += 1
