@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     child = verb("evaluate", _evaluate, "all of the above, from extracts to report")
     synthetic_options(child)
     child.add_argument("--extracts", type=Path, help="use these extracts instead of synthetic ones")
-    child = verb("returns", _returns, "statutory returns (CIN census XML, SSDA903 CSV) -> referrals and care")
+    child = verb("returns", _returns, "statutory returns (CIN census, SSDA903) -> referrals and care")
     child.add_argument("directory", nargs="?", type=Path, help="folder of returns (default: synthetic ones)")
     child.add_argument("--la", help="DfE code of the LA, for SSDA903 files that lie in no LA's folder")
     child.add_argument("--rows", action="store_true", help="list every row that was set aside")

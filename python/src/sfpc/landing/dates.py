@@ -17,6 +17,8 @@ span leaves out numbers that are years, ages or codes of four digits."""
 
 _MIDNIGHT = r"(?:[T ]0?0:00(?::00(?:\.0+)?)?)?"
 _CENTURY = 100
+_YEAR = re.compile(r"(?<![0-9])(?:19|20)[0-9]{2}(?![0-9])", re.ASCII)
+_YEAR_SPAN = re.compile(r"(?<![0-9])((?:19|20)[0-9]{2})[-_/ ]?((?:19|20)?[0-9]{2})(?![0-9])", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,20 @@ def to_date(text: str, date_format: str, return_year: int | None = None) -> date
         except ValueError:
             return None
     return None
+
+
+def return_years(text: str) -> set[int]:
+    """Return years (ending 31 March) that a name or a value states.
+
+    Four digits from 1900 to 2099 that stand alone; two years in a row (``2018-19``, ``2018/2019``,
+    ``201819``) mean the second, and then single ones do not count.
+    """
+    spans = {
+        int(first) + 1
+        for first, second in _YEAR_SPAN.findall(text)
+        if int(second[-2:]) == (int(first) + 1) % 100 and (len(second) == 2 or int(second) == int(first) + 1)
+    }
+    return spans or {int(year) for year in _YEAR.findall(text)}
 
 
 def from_serial(number: int, is_1904: bool = False) -> date | None:

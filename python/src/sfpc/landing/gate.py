@@ -110,12 +110,12 @@ class Gate:
         columns = ", ".join(f"{name} bigint" for name in RECONCILIATION_COLUMNS[2:])
         self._con.execute(f'create table reconciliation (file varchar, "table" varchar, {columns})')
         self._parts = 0
+        self._part_names: dict[Path, str] = {}
         self._hashes: dict[str, str] = {}
         self._ignored: list[dict[str, str]] = []
         self._notes: dict[str, list[dict[str, object]]] = {}
         self._contents: dict[tuple[str, str, str], str] = {}
-        self._pending: tuple[str, Path, str] | None = None
-        self._part_names: dict[Path, str] = {}
+        self._pending: dict[str, tuple[Path, str]] = {}
 
     def __enter__(self) -> Gate:
         return self
@@ -130,12 +130,15 @@ class Gate:
         shutil.rmtree(self._work, ignore_errors=True)
 
     def add_rows(self, table: str, file: Path, rows: pd.DataFrame, date_format: str) -> None:
-        """Take text rows (columns of the landing table plus ``source_row``) read from ``file``."""
-        if self._pending != (table, file, date_format):
-            self._finish_rows()
-            self._pending = (table, file, date_format)
-            self._con.execute("create or replace temp table pending_rows as select * from rows where false")
-        self._con.execute("insert into pending_rows by name select * from rows")
+        """Take text rows (columns of the landing table plus ``source_row``) read from ``file``.
+
+        Pieces of several tables of one file may come in turns.
+        """
+        if self._pending.get(table) != (file, date_format):
+            self._finish_rows(table)
+            self._pending[table] = (file, date_format)
+            self._con.execute(f"create or replace temp table pending_{table} as select * from rows where false")
+        self._con.execute(f"insert into pending_{table} by name select * from rows")
 
     def add_empty(self, table: str, file: Path) -> None:
         """Account for a file that holds a header and no row."""
@@ -172,12 +175,13 @@ class Gate:
         self._finish_rows()
         self._take(table, file, query, date_format)
 
-    def _finish_rows(self) -> None:
-        """Rows of one file may come in pieces; they are judged together once the file is through."""
-        if self._pending is not None:
-            (table, file, date_format), self._pending = self._pending, None
-            self._take(table, file, "select * from pending_rows", date_format)
-            self._con.execute("drop table pending_rows")
+    def _finish_rows(self, only: str | None = None) -> None:
+        """Rows of one file and table may come in pieces; they are judged together once the file is through."""
+        for table in [only] if only else list(self._pending):
+            if table in self._pending:
+                file, date_format = self._pending.pop(table)
+                self._take(table, file, f"select * from pending_{table}", date_format)
+                self._con.execute(f"drop table pending_{table}")
 
     def _take(self, table: str, file: Path, query: str, date_format: str) -> None:
         layout = TABLES[table]
