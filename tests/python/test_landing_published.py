@@ -255,8 +255,8 @@ def test_plans_and_care_of_the_twin_are_those_of_the_extracts(
     twin: Path, twin_figures: dict[tuple[str, ...], str]
 ) -> None:
     plans = counts(
-        "select la, y::varchar, count(*) from (select distinct CIN_LA as la, CIN_LAchildID_Anon, CIN_CPPstartDate as d, "
-        f"right(CIN_ACADYR, 4)::integer as y from read_parquet('{twin}/CIN_*.parquet') where d is not null) "
+        "select la, y::varchar, count(*) from (select distinct CIN_LA as la, CIN_LAchildID_Anon, "
+        f"CIN_CPPstartDate as d, right(CIN_ACADYR, 4)::integer as y from read_parquet('{twin}/CIN_*.parquet')) "
         "where year(d) + (month(d) >= 4)::integer = y group by all"
     )
     assert (
@@ -265,7 +265,8 @@ def test_plans_and_care_of_the_twin_are_those_of_the_extracts(
     starts = counts(
         "select la, y::varchar, count(distinct child) from (select cla_CLA_LA as la, cla_CHILD_LA_CODE_Anon as child, "
         f"poc_start as d, cla_PROCESSING_YEAR as y from read_parquet('{twin}/CLA_*.parquet') "
-        "where legal_status not in ('V3', 'V4')) where year(d) + (month(d) >= 4)::integer = y and y >= 2021 group by all"
+        "where legal_status not in ('V3', 'V4')) "
+        "where year(d) + (month(d) >= 4)::integer = y and y >= 2021 group by all"
     )
     kind = "Children starting to be looked after each year"
     shown = {

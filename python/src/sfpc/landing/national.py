@@ -24,6 +24,7 @@ import pandas as pd
 from sfpc.errors import InputError, SfpcError
 from sfpc.landing.dates import DATE_FORMATS, date_sql
 from sfpc.landing.gate import Gate, sha256_of
+from sfpc.landing.la_register import LaRegister
 from sfpc.landing.layout import TABLES
 from sfpc.landing.pseudonym import is_identifying
 from sfpc.landing.published import land_published
@@ -38,7 +39,6 @@ from sfpc.landing.readings import (
     la_code_of,
     matching,
     reading_of,
-    register_of_las,
     text_of,
 )
 from sfpc.landing.text import as_utf8, find_header
@@ -176,7 +176,7 @@ class _Reading:
         self._reader = reader
         self._gate = gate
         self._names = accepted_names(seeds)
-        self._register = register_of_las(seeds)
+        self._register = LaRegister(seeds / "reference" / "local_authority_codes.csv").codes
         self._copies = 0
         self._folded: Path | None = None
         self._census_keys: list[str] = []

@@ -65,15 +65,6 @@ def accepted_names(seeds: Path) -> dict[str, list[AcceptedName]]:
     return out
 
 
-def register_of_las(seeds: Path) -> dict[str, str]:
-    """Three-digit code by DfE code and by ONS code, from the register of LAs."""
-    codes: dict[str, str] = {}
-    with (seeds / "reference" / "local_authority_codes.csv").open(newline="", encoding="utf-8") as handle:
-        for row in csv.DictReader(handle):
-            codes[row["la_code"]] = codes[row["ons_code"]] = row["la_code"]
-    return codes
-
-
 def key(name: str) -> str:
     """A column's name without what makes no difference: case, blanks or underscores, the suffix of a year."""
     return YEAR_SUFFIX.sub("", re.sub(r"[\s_]+", "_", name.strip().lower()))
@@ -114,7 +105,7 @@ def text_of(given: Given, date_format: str) -> str:
 
 
 def la_code_of(text: str, register: dict[str, str]) -> str:
-    """SQL of the three-digit code of a DfE or ONS code; null where the register has neither (trap 24)."""
+    """SQL of the three-digit code of a DfE or ONS code; null where the register (its codes) has neither (trap 24)."""
     codes, values = (", ".join(f"'{v}'" for v in part) for part in (register.keys(), register.values()))
     return f"map([{codes}], [{values}])[upper(regexp_replace({text}, '\\.0$', ''))]"
 
