@@ -143,12 +143,27 @@ def land_national(source: Path, gate: Gate, published: Path | None = None, seeds
             "CLA_Episode_Data.csv, Spring_Census_2021.csv, Absence_2021_3Term.csv, LA_Statistics.csv"
         )
     with duckdb.connect() as reader:
-        reader.execute(f"set memory_limit = '{_MEMORY_LIMIT}'")
-        reader.execute(f"set temp_directory = '{_quoted(gate.scratch() / 'spill')}'")
+        _close_in(reader, source, gate.scratch())
         _Reading(reader, gate, seeds).land(found)
     if published is not None:
         land_published(published, gate)
     return gate.commit()
+
+
+def _close_in(reader: duckdb.DuckDBPyConnection, *folders: Path) -> None:
+    """Let the reader see the extracts and its own folder and nothing else, in bounded memory (DP.1)."""
+    allowed = dict.fromkeys(_quoted(place) for folder in folders for place in (folder.absolute(), folder.resolve()))
+    listed = ", ".join(f"'{place}'" for place in allowed)
+    for setting in (
+        f"memory_limit = '{_MEMORY_LIMIT}'",
+        f"temp_directory = '{_quoted(folders[-1] / 'spill')}'",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        f"allowed_directories = [{listed}]",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        reader.execute(f"set {setting}")
 
 
 def _discover(folder: Path, gate: Gate) -> Iterator[Source]:
@@ -210,7 +225,7 @@ class _Reading:
     def _land_file(self, file: Source) -> None:
         say(f"  landing {file.path.name}")
         if not file.columns:
-            self._gate.note("empty_files", file.path, kind=file.extract.kind)
+            self._gate.tell("empty_files", file.path, kind=file.extract.kind)
             for table in file.extract.tables:
                 self._gate.add_empty(table, file.path)
             return
@@ -265,7 +280,7 @@ class _Reading:
         if shape.problem:
             raise InputError(shape.problem, file=file.path)
         for note in shape.notes:
-            self._gate.note("reader_notes", file.path, note=note)
+            self._gate.tell("reader_notes", file.path, note=note)
         if shape.is_empty:
             return file
         # Where no row looks like a header the first one is taken, so that the message can name what is missing.
@@ -301,12 +316,12 @@ class _Reading:
                     f"the column is missing; accepted names are {', '.join(wanted)}", file=file.path, column=column
                 )
             purpose = next(c.purpose for c in TABLES[table].columns if c.name == column)
-            self._gate.note(
+            self._gate.tell(
                 "missing_columns", file.path, table=table, column=column, accepted_names=wanted, purpose=purpose
             )
             say(f"    no {column} ({' or '.join(wanted)}): left empty in {table}")
         if unused := [g.name for g in file.columns if g.identifier not in used]:
-            self._gate.note("columns_not_loaded", file.path, columns=unused, reason="no purpose (DP.7)")
+            self._gate.tell("columns_not_loaded", file.path, columns=unused, reason="no purpose (DP.7)")
 
     def _serves_meals(self, file: Source) -> bool:
         names = [n for n in self._accepted(file) if n.column in _NEEDED_OF_PUPILS]
@@ -386,7 +401,7 @@ class _Reading:
             raise InputError(f"no value of {named} is a date; expected one of {expected}", file=file.path)
         form = NATIONAL_FORMS[best]
         other = total - fitting[best]
-        self._gate.note("date_forms", file.path, form=DATE_FORMATS[form], values=total, of_another_form=other)
+        self._gate.tell("date_forms", file.path, form=DATE_FORMATS[form], values=total, of_another_form=other)
         if other:
             say(f"    dates are {DATE_FORMATS[form]}; {other:,} of {total:,} values are not, and are set aside")
         return form
@@ -401,7 +416,7 @@ class _Reading:
             ).fetchone()
             rows, first, different = row or (0, 0, 0)
             if rows:
-                self._gate.note(
+                self._gate.tell(
                     "unknown_la_codes", file.path, column=given.name, rows=rows, first_row=first, values=different
                 )
                 say(f"    {given.name}: {rows:,} rows hold no LA code of the register, first row {first}; set aside")
@@ -483,7 +498,7 @@ class _Reading:
                 [part],
             ).fetchone()
             rows, unusable, joined, lone = row or (0, 0, 0, 0)
-            self._gate.note(
+            self._gate.tell(
                 "folded", file.path, sha256=sha256_of(file.path), into="cin_records.disability", rows=rows,
                 rows_without_key_or_code=unusable, child_years_joined=joined, child_years_without_a_record=lone,
             )  # fmt: skip

@@ -131,12 +131,12 @@ def _land_file(path: Path, gate: Gate, editions: dict[tuple[str, str], Path]) ->
         return False
     say(f"  landing {path.name} as published table {table.name}")
     for note in shape.notes:
-        gate.note("reader_notes", path, note=note)
+        gate.tell("reader_notes", path, note=note)
     read = {c.upper() for c in (*table.columns, *_DESCRIPTIVE)}
     if table.months:
         read.add("CATEGORY")
     if unknown := [c for c in shape.columns if c and c not in read]:
-        gate.note("columns_not_loaded", path, columns=unknown, reason="no purpose (DP.7)")
+        gate.tell("columns_not_loaded", path, columns=unknown, reason="no purpose (DP.7)")
     out: list[tuple[object, ...]] = []
     elsewhere: Counter[str] = Counter()
     for number, values in rows(shape, [c.upper() for c in table.columns]):
@@ -154,7 +154,7 @@ def _land_file(path: Path, gate: Gate, editions: dict[tuple[str, str], Path]) ->
         else:
             elsewhere[given["geographic_level"] or "blank"] += 1
     for level, count in sorted(elsewhere.items()):
-        gate.note("out_of_scope", path, geographic_level=level, rows=count)
+        gate.tell("out_of_scope", path, geographic_level=level, rows=count)
     if not out:
         gate.add_empty("published_figures", path)
         return True
