@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     child.add_argument("--format", choices=("parquet", "csv"), default="parquet")
     child = verb("land", _land, "national extracts -> typed landing tables, every row accounted for")
     child.add_argument("--extracts", type=Path, help="folder of the extracts (default: data/extracts)")
+    child.add_argument("--published", type=Path, help="folder of published LA tables (default: published in extracts)")
     verb("build", _build, "dbt build, then publish the marts")
     verb("estimate", _estimate, "match LAs and children, run the regressions, write outputs/results")
     verb("report", _report, "write outputs/report/index.html from the results")
@@ -99,7 +100,7 @@ def _land(paths: Paths, options: argparse.Namespace) -> None:
     windows = read_windows(paths.root / "seeds" / "protocol" / "data_windows.csv")
     paths.data.mkdir(parents=True, exist_ok=True)
     with step(f"landing {source}"), Gate(paths.landing, "national", windows, base=source) as gate:
-        account = land_national(source, gate)
+        account = land_national(source, gate, getattr(options, "published", None))
     totals = account.iloc[:, 2:].sum()
     say("  " + ", ".join(f"{str(name).replace('_', ' ')} {value:,}" for name, value in totals.items()))
 

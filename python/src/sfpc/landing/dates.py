@@ -37,10 +37,13 @@ _ISO = _Form(rf"([1-9][0-9]{{3}}-[0-9]{{1,2}}-[0-9]{{1,2}}){_MIDNIGHT}", "%Y-%m-
 _UK = _Form(rf"([0-9]{{1,2}}/[0-9]{{1,2}}/[1-9][0-9]{{3}}){_MIDNIGHT}", "%d/%m/%Y")
 _UK_SHORT = _Form(rf"([0-9]{{1,2}}/[0-9]{{1,2}}/[0-9]{{2}}){_MIDNIGHT}", "%d/%m/%y")
 _NAMED_MONTH = _Form(rf"([1-9][0-9]{{3}}-[A-Za-z]{{3}}-[0-9]{{1,2}}){_MIDNIGHT}", "%Y-%b-%d")
+_COMPACT = _Form(r"([0-9]{1,2}[A-Za-z]{3}[1-9][0-9]{3})(?::00:00:00(?:\.0+)?)?", "%d%b%Y")
 
 _FORMS: dict[str, tuple[_Form, ...]] = {
     "iso": (_ISO,),
     "uk": (_UK,),
+    "named_month": (_NAMED_MONTH,),
+    "compact": (_COMPACT,),
     "ssda903": (_UK, _UK_SHORT, _NAMED_MONTH),
     "ssda903_export": (_ISO, _UK, _UK_SHORT, _NAMED_MONTH),
 }
@@ -48,6 +51,8 @@ _FORMS: dict[str, tuple[_Form, ...]] = {
 DATE_FORMATS: dict[str, str] = {
     "iso": "YYYY-MM-DD",
     "uk": "dd/mm/yyyy",
+    "named_month": "yyyy-Mon-dd",
+    "compact": "ddMonyyyy",
     "ssda903": "dd/mm/yyyy, dd/mm/yy or yyyy-Mon-dd",
     "ssda903_export": "YYYY-MM-DD, dd/mm/yyyy, dd/mm/yy or yyyy-Mon-dd",
 }
@@ -88,7 +93,7 @@ def to_date(text: str, date_format: str, return_year: int | None = None) -> date
         found = re.fullmatch(form.pattern, text, re.ASCII)
         if found is None:
             continue
-        parts = re.split("[-/]", found[1])
+        parts = re.findall("[0-9]+|[A-Za-z]+", found[1])
         if form.style.startswith("%d"):
             parts.reverse()
         year, month, day = parts
@@ -137,3 +142,8 @@ def plausible_serial(text: str, is_1904: bool = False) -> date | None:
     found = re.fullmatch(r"([1-9][0-9]{4})(?:\.0+)?", text, re.ASCII)
     day = from_serial(int(found[1]), is_1904) if found else None
     return day if day is not None and FIRST_SERIAL_DATE <= day <= LAST_SERIAL_DATE else None
+
+
+def text_sql(day: str, date_format: str) -> str:
+    """DuckDB expression for the date expression ``day`` as text in the first form of a declared format."""
+    return f"strftime({day}, '{_FORMS[date_format][0].style}')"

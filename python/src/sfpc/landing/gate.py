@@ -113,6 +113,7 @@ class Gate:
         self._part_names: dict[Path, str] = {}
         self._hashes: dict[str, str] = {}
         self._ignored: list[dict[str, str]] = []
+        self._told: dict[str, list[dict[str, object]]] = {}
         self._contents: dict[tuple[str, str, str], str] = {}
         self._pending: dict[str, tuple[Path, str]] = {}
 
@@ -147,6 +148,10 @@ class Gate:
     def note_ignored(self, file: Path, reason: str) -> None:
         """Record a file that was found and not read, with the reason."""
         self._ignored.append({"file": self.name_of(file), "reason": reason})
+
+    def tell(self, topic: str, file: Path, **facts: object) -> None:
+        """Add a row to the manifest's table ``topic``: what a reader found out about a file, besides its rows."""
+        self._told.setdefault(topic, []).append({"file": self.name_of(file), **facts})
 
     def scratch(self) -> Path:
         """A private folder for what readers must put down (members of archives); gone when the gate is."""
@@ -245,6 +250,7 @@ class Gate:
             "code_version": __version__,
             "files": [{"file": name, "sha256": digest} for name, digest in sorted(self._hashes.items())],
             "ignored": self._ignored,
+            **self._told,
             "windows": {
                 f"{kind}:{table}": [w.first_day.isoformat(), w.last_day.isoformat()]
                 for (kind, table), w in self._windows.items()

@@ -46,12 +46,15 @@ class LaRegister:
     def __init__(self, path: Path) -> None:
         self._by_key: dict[str, list[_Entry]] = {}
         self._names: list[str] = []
+        self.codes: dict[str, str] = {}
+        """Three-digit code by three-digit code and by ONS code, for look-ups of whole columns."""
         with path.open(newline="", encoding="utf-8") as handle:
             for number, row in enumerate(csv.DictReader(handle), start=2):
                 try:
                     entry = _Entry(row["la_code"], int(row["first_return_year"]), int(row["last_return_year"]))
                     keys = {row["la_code"], row["ons_code"].upper(), *_keys(row["la_name"])}
                     self._names.append(row["la_name"])
+                    self.codes |= dict.fromkeys((row["la_code"], row["ons_code"].upper()), row["la_code"])
                 except (KeyError, ValueError) as error:
                     raise InputError(
                         "expected la_code, ons_code, la_name, first_return_year and last_return_year",
