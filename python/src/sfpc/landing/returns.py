@@ -120,7 +120,7 @@ def discover(directory: Path) -> ReturnSet:
     """Find the returns below a folder, by what the files hold.
 
     An XML file is a CIN census when it is a Message of the collection CIN, a CSV file what
-    :func:`sfpc.landing.ssda903.identify` says. A file that breaks off or is damaged before that can be
+    :func:`sfpc.landing.ssda903.identify` says, else :func:`sfpc.landing.cin_blades.identify_blade`. A file that breaks off or is damaged before that can be
     told is ignored with its reason; damage further on stops the landing when the file is read.
 
     Raises InputError when the folder does not exist, or a file must be refused rather than ignored
@@ -173,7 +173,8 @@ def land_returns(
 
     Parameters
     ----------
-    gate: takes text rows; dates are YYYY-MM-DD (``iso``) in CIN, dd/mm/yyyy (``uk``) in SSDA903.
+    gate: takes text rows; dates are YYYY-MM-DD (``iso``) in CIN XML, dd/mm/yyyy (``uk``) in SSDA903, either
+        in CIN flat tables (:func:`sfpc.landing.cin_blades.read_blades`).
     key: key of the pupil pseudonyms. progress: takes lines for the analyst.
 
     Raises InputError (nothing may be committed then): no return found, or a file that cannot be used.
