@@ -14,7 +14,7 @@ RETURNS ?=
 
 .PHONY: help
 help: ## list the verbs
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: ## make .venv from the locked packages (done by every other verb when needed)
@@ -53,6 +53,10 @@ recovery: setup ## 50 seeds of a reduced set: does the estimate recover the plan
 .PHONY: bench
 bench: setup ## speed, as ratios measured in one run (never part of the tests)
 	@$(BIN)/sfpc bench
+
+.PHONY: bench-landing
+bench-landing: setup ## speed and peak memory of the CIN census reader, beside the XML parser alone (SFPC_BENCH_MB=60)
+	@$(BIN)/sfpc bench-landing
 
 .PHONY: lint
 lint: setup ## SQL style, Python style and types only

@@ -6,16 +6,22 @@ over the same rows, timed a moment earlier. Everything happens in a temporary fo
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import resource
+import sys
 import tempfile
 import time
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from xml.parsers import expat
 
 import duckdb
 
 from sfpc.evaluation import run as run_evaluation
+from sfpc.landing.cin_xml import read_cin_xml
 from sfpc.landing.gate import Gate, read_windows
 from sfpc.landing.layout import TABLES
 from sfpc.landing.national import land_national
@@ -148,3 +154,158 @@ def _evaluation(work: Paths) -> list[Line]:
         Line(title.lower(), max(spent, 0.01), "one scan of the strata mart", plain, rows)
         for title, spent in seconds.items()
     ]
+
+
+CENSUS_MB = 60
+LARGER = 4
+
+_ABOUT = """\
+    <Child>
+      <ChildIdentifiers>
+        <LAchildID>{id:010d}</LAchildID>
+        <UPN>A{id:012d}</UPN>
+        <PersonBirthDate>2012-05-17</PersonBirthDate>
+        <GenderCurrent>2</GenderCurrent>
+      </ChildIdentifiers>
+      <ChildCharacteristics>
+        <Ethnicity>WBRI</Ethnicity>
+        <Disabilities>
+          <Disability>NONE</Disability>
+        </Disabilities>
+      </ChildCharacteristics>
+"""
+_REFERRAL = """\
+      <CINdetails>
+        <CINreferralDate>2022-06-11</CINreferralDate>
+        <ReferralSource>1A</ReferralSource>
+        <PrimaryNeedCode>N1</PrimaryNeedCode>
+        <CINclosureDate>2022-12-12</CINclosureDate>
+        <ReasonForClosure>RC7</ReasonForClosure>
+"""
+_ASSESSMENT = """\
+        <Assessments>
+          <AssessmentActualStartDate>2022-06-12</AssessmentActualStartDate>
+          <AssessmentAuthorisationDate>2022-07-12</AssessmentAuthorisationDate>
+          <FactorsIdentifiedAtAssessment>
+            <AssessmentFactors>3B</AssessmentFactors>
+            <AssessmentFactors>4A</AssessmentFactors>
+            <AssessmentFactors>16A</AssessmentFactors>
+          </FactorsIdentifiedAtAssessment>
+        </Assessments>
+"""
+_PLANS = """\
+        <CINPlanDates>
+          <CINPlanStartDate>2022-09-12</CINPlanStartDate>
+          <CINPlanEndDate>2022-12-12</CINPlanEndDate>
+        </CINPlanDates>
+        <Section47>
+          <S47ActualStartDate>2022-06-13</S47ActualStartDate>
+          <InitialCPCtarget>2022-07-04</InitialCPCtarget>
+          <DateOfInitialCPC>2022-07-01</DateOfInitialCPC>
+          <ICPCnotRequired>false</ICPCnotRequired>
+        </Section47>
+"""
+_CPP = """\
+        <ChildProtectionPlans>
+          <CPPstartDate>2022-07-01</CPPstartDate>
+          <CPPendDate>2022-09-11</CPPendDate>
+          <InitialCategoryOfAbuse>NEG</InitialCategoryOfAbuse>
+          <LatestCategoryOfAbuse>EMO</LatestCategoryOfAbuse>
+          <NumberOfPreviousCPP>0</NumberOfPreviousCPP>
+          <Reviews>
+            <CPPreviewDate>2022-07-28</CPPreviewDate>
+            <CPPreviewDate>2022-09-01</CPPreviewDate>
+          </Reviews>
+        </ChildProtectionPlans>
+"""
+_NFA = "        <ReferralNFA>false</ReferralNFA>\n"
+
+
+def run_landing_bench() -> None:
+    """Measure the reader of the CIN census on generated returns: MB/s, ratio to the parser alone, peak memory.
+
+    The returns have the shape of real ones (1 to 3 CINdetails, assessments with factors, plans with reviews),
+    indented and without any blank. Each reading has a process of its own, so that its peak is its own; seconds
+    are those of the processor, so that other work on the machine does not count. The ratios are to expat without
+    a handler, and to ElementTree building each child and forgetting it. SFPC_BENCH_MB sets the size of the
+    smaller file (60); the larger one has four times as much.
+    """
+    size = int(os.environ.get("SFPC_BENCH_MB", CENSUS_MB))
+    print(f"{'CIN census':<26}{'MB':>6}{'seconds':>9}{'MB/s':>8}{'peak MB':>9}{'of expat':>10}{'of its tree':>13}")
+    with tempfile.TemporaryDirectory(prefix="sfpc-bench-") as folder:
+        path = Path(folder) / "CIN_2023.xml"
+        for name, is_indented, megabytes in (
+            ("indented", True, size),
+            ("indented, larger", True, LARGER * size),
+            ("without blanks", False, size),
+        ):
+            _write_census(path, megabytes, is_indented)
+            parser, tree = _alone(_parse_only, path)[0], _alone(_tree_only, path)[0]
+            for stage, work in (("", _read_census), (", landed too", _land_census)):
+                seconds, peak = _alone(work, path)
+                size_mb = path.stat().st_size / 1e6
+                print(
+                    f"{name + stage:<26}{size_mb:>6.0f}{seconds:>9.2f}{size_mb / seconds:>8.1f}{peak:>9.0f}"
+                    f"{seconds / parser:>10.1f}{seconds / tree:>13.1f}"
+                )
+
+
+def _write_census(path: Path, megabytes: int, is_indented: bool) -> None:
+    texts = []
+    for shape in range(6):
+        referral = _REFERRAL + _ASSESSMENT * (1 + shape % 2) + (_PLANS if shape > 2 else "") + _NFA
+        referral += (_CPP if shape > 3 else "") + "      </CINdetails>\n"
+        text = _ABOUT + referral * (1 + shape % 3) + "    </Child>\n"
+        texts.append(text if is_indented else "".join(line.strip() for line in text.splitlines()))
+    with path.open("w", encoding="utf-8", newline="\n") as out:
+        out.write(
+            "<Message><Header><CollectionDetails><Collection>CIN</Collection><ReferenceDate>2023-03-31</ReferenceDate>"
+            "</CollectionDetails><Source><LEA>000</LEA></Source></Header><Children>\n"
+        )
+        number = written = 0
+        while written < megabytes * 1_000_000:
+            written += out.write(texts[number % len(texts)].format(id=number))
+            number += 1
+        out.write("</Children></Message>\n")
+
+
+def _alone(work: Callable[[Path], None], path: Path) -> tuple[float, float]:
+    """Processor seconds and peak memory (MB) of a process that does nothing else."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measured, (work, path))
+
+
+def _measured(work: Callable[[Path], None], path: Path) -> tuple[float, float]:
+    started = time.process_time()
+    work(path)
+    seconds = time.process_time() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return seconds, peak / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def _read_census(path: Path) -> None:
+    for _ in read_cin_xml(path, b"x" * 32):
+        pass
+
+
+def _land_census(path: Path) -> None:
+    with Gate(path.with_name("landing"), "returns") as gate:
+        for table, rows in read_cin_xml(path, b"x" * 32):
+            gate.add_rows(table, path, rows, "iso")
+        gate.commit()
+
+
+def _parse_only(path: Path) -> None:
+    parser = expat.ParserCreate()
+    with path.open("rb") as handle:
+        parser.ParseFile(handle)
+
+
+def _tree_only(path: Path) -> None:
+    """What streaming costs at least: the tree of each child is built and forgotten."""
+    children: ET.Element | None = None
+    for event, element in ET.iterparse(path, events=("start", "end")):
+        if element.tag == "Children":
+            children = element
+        elif event == "end" and element.tag == "Child" and children is not None:
+            children.clear()

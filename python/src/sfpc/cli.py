@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     child.add_argument("--seeds", type=int, default=50)
     child.add_argument("--workers", type=int, default=2)
     verb("bench", _bench, "speed, as ratios measured in one run")
+    verb("bench-landing", _bench_landing, "speed and memory of the CIN census reader on generated returns")
     return parser
 
 
@@ -151,6 +152,12 @@ def _bench(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.bench import run_bench
 
     run_bench(paths)
+
+
+def _bench_landing(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.bench import run_landing_bench
+
+    run_landing_bench()
 
 
 if __name__ == "__main__":

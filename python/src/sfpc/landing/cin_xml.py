@@ -441,8 +441,10 @@ class _Rows:
 
     def _put(self, item: ET.Element, values: list[str | None], slot: int) -> None:
         """The first value that is not blank counts."""
-        text = self._leaf(item)
-        if text is not None:
+        if len(item):
+            self._leaf(item)
+        text = item.text
+        if text is not None and (text := text.strip()):
             if values[slot] is None:
                 values[slot] = text
             elif values[slot] != text:

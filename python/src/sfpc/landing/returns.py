@@ -164,9 +164,9 @@ def discover(directory: Path, scratch: Callable[[], Path] | None = None) -> Retu
 
     An XML file is a CIN census when it is a Message of the collection CIN and an SSDA903 return when its
     root is EXPSSDA903; a text file, a sheet of a workbook or a table of SSDA903 XML is what
-    :func:`sfpc.landing.ssda903.identify` says; members of a zip archive are looked at as files are. A file
-    that breaks off or is damaged before that can be told is ignored with its reason; damage further on
-    stops the landing when the file is read.
+    :func:`sfpc.landing.ssda903.identify` says, else :func:`sfpc.landing.cin_blades.identify_blade`; members of
+    a zip archive are looked at as files are. A file that breaks off or is damaged before that can be told is
+    ignored with its reason; damage further on stops the landing when the file is read.
 
     Parameters
     ----------
@@ -203,7 +203,8 @@ def land_returns(
 
     Parameters
     ----------
-    gate: takes text rows; dates are YYYY-MM-DD (``iso``) in CIN, of the ``ssda903`` forms in SSDA903.
+    gate: takes text rows; dates are YYYY-MM-DD (``iso``) in CIN XML, of the ``ssda903`` forms in SSDA903, either of
+        YYYY-MM-DD and dd/mm/yyyy in CIN flat tables (:func:`sfpc.landing.cin_blades.read_blades`).
     key: key of the pupil pseudonyms. progress: takes lines for the analyst.
 
     Raises InputError (nothing may be committed then): no return found, or a file that cannot be used.
