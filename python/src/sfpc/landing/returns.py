@@ -119,9 +119,10 @@ class LandedReturns:
 def discover(directory: Path) -> ReturnSet:
     """Find the returns below a folder, by what the files hold.
 
-    An XML file is a CIN census when it is a Message of the collection CIN, a CSV file what
-    :func:`sfpc.landing.ssda903.identify` says, else :func:`sfpc.landing.cin_blades.identify_blade`. A file that breaks off or is damaged before that can be
-    told is ignored with its reason; damage further on stops the landing when the file is read.
+    An XML file is a CIN census when it is a Message of the collection CIN; a CSV file is what
+    :func:`sfpc.landing.ssda903.identify` says, else what :func:`sfpc.landing.cin_blades.identify_blade` does.
+    A file that breaks off or is damaged before that can be told is ignored with its reason; damage further
+    on stops the landing when the file is read.
 
     Raises InputError when the folder does not exist, or a file must be refused rather than ignored
     (document type declaration, identifying column, several LAs in one return).
