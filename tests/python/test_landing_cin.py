@@ -527,6 +527,34 @@ def test_items_that_occur_twice_keep_the_first_value_and_are_told(tmp_path: Path
     assert notes[0].endswith(f"the first value kept: {expected}")
 
 
+def test_a_conference_without_an_enquiry_has_its_own_day_in_the_data_window(tmp_path: Path) -> None:
+    """DP.2: a child who moved in with a conference before the window is counted and left out, one within it lands."""
+    moved_in = "<CINdetails><CINreferralDate>{0}</CINreferralDate><DateOfInitialCPC>{0}</DateOfInitialCPC></CINdetails>"
+    text = message(IDENTIFIERS + moved_in.format("2018-05-01") + moved_in.format("2022-05-01") + FULL)
+    cin_file(tmp_path, text, "in/a.xml")
+    windows = read_windows(SEEDS / "protocol" / "data_windows.csv")
+    with Gate(tmp_path / "landing", "returns", windows, base=tmp_path / "in") as gate:
+        land_returns(tmp_path / "in", gate, KEY, progress=quiet)
+        account = gate.commit().set_index("table")
+    assert account.loc["cin_section47", ["raw", "landed", "out_of_window"]].tolist() == [5, 4, 1]
+    assert [row[5] for row in landed(tmp_path, "cin_section47") if row[4] is None] == [
+        date(2022, 5, 1),
+        date(2022, 6, 3),
+    ]
+
+
+def test_repeated_rows_of_one_file_are_counted_across_its_chunks(tmp_path: Path) -> None:
+    """Chunks of four tables take turns; each table of a file is judged as a whole."""
+    path = cin_file(tmp_path, message(*[IDENTIFIERS + FULL] * 3))
+    with Gate(tmp_path / "landing", "returns") as gate:
+        for table, frame in read_cin_xml(path, KEY, chunk_rows=1):
+            gate.add_rows(table, path, frame, "iso")
+        account = gate.commit().set_index("table")
+    assert len(account) == 4
+    assert account.loc["cin_assessments", ["raw", "landed", "quarantined", "duplicate"]].tolist() == [9, 2, 3, 4]
+    assert account.loc["cin_section47", ["raw", "landed", "quarantined", "duplicate"]].tolist() == [9, 3, 0, 6]
+
+
 @pytest.mark.parametrize("year", range(2017, 2027))
 def test_every_census_year_is_read(tmp_path: Path, year: int) -> None:
     """The items of each year (A.3): gender or sex, plans from 2022, factors 18A to 2020, an id of 20 characters."""
@@ -1111,6 +1139,9 @@ def test_la_and_year_of_flat_tables(tmp_path: Path) -> None:
     header = "Collection,Year,ReferenceDate,LEA\nCIN,2020,31/03/2021,341"
     blade_set(tmp_path / "c", **tables, header=header)
     assert sources(tmp_path / "c") == {("341", "2021")}
+    blade_set(tmp_path / "e", header=header, **{f"2020 {name}": table for name, table in tables.items()})
+    blade_set(tmp_path / "e", **tables)
+    assert sources(tmp_path / "e") == {("341", "2021"), ("341", "2020")}
     stated = {name: add_columns(table, "LA,Year", "342,2018/19") for name, table in tables.items()}
     blade_set(tmp_path / "c", **stated)
     (tmp_path / "c" / "header.csv").unlink()
