@@ -1,0 +1,14 @@
+with records as (
+    {{ governed_source('cin', 'cin_records') }}
+)
+
+select
+    return_year,
+    la_code,
+    {{ tidy_child_code('la_child_id') }} as la_child_id,
+    cin_plan_start_date,
+    min(referral_date) as referral_date,
+    max(cin_plan_end_date) as cin_plan_end_date
+from records
+where cin_plan_start_date is not null
+group by return_year, la_code, {{ tidy_child_code('la_child_id') }}, cin_plan_start_date
