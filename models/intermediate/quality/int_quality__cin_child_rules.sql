@@ -1,36 +1,7 @@
 {{ config(materialized='table') }}
 
-with records as (
-    select
-        records.*,
-        case
-            when records.birth_month between 1 and 12 then records.birth_year * 12 + records.birth_month - 1
-        end as birth_month_number,
-        genders.gender
-    from {{ ref('stg_cin__records') }} as records
-    left join {{ ref('gender_codes') }} as genders
-        on
-            genders.source_kind = 'CIN'
-            and records.gender_code = genders.gender_code
-            and records.return_year >= coalesce(genders.first_return_year, records.return_year)
-            and records.return_year <= coalesce(genders.last_return_year, records.return_year)
-),
-
-children as (
-    select
-        return_year,
-        la_code,
-        la_child_id,
-        min(case when not is_expected_birth then birth_month_number end) as first_birth_month_number,
-        max(case when not is_expected_birth then birth_month_number end) as last_birth_month_number,
-        max(case when is_expected_birth then birth_month_number end) as expected_birth_month_number,
-        max(gender) as gender,
-        bool_or(is_expected_birth or is_unborn) as is_unborn,
-        max(disability_codes) as disability_codes,
-        count(distinct case when closure_date is null and not is_nfa then referral_date end) as open_count,
-        max(coalesce(closure_date, {{ return_year_end('return_year') }})) as last_date
-    from records
-    group by return_year, la_code, la_child_id
+with children as (
+    select * from {{ ref('int_quality__cin_children') }}
 ),
 
 -- Codes of a list one by one: a list holds at most the 13 codes there are, so later places need not be read.

@@ -86,7 +86,11 @@ spans as (
     select
         *,
         lag(referral_date) over child as previous_referral_date,
-        max(referral_date) over (partition by return_year, la_code, la_child_id) as latest_referral_date,
+        last_value(referral_date) over (
+            partition by return_year, la_code, la_child_id
+            order by referral_date
+            rows between unbounded preceding and unbounded following
+        ) as latest_referral_date,
         max(
             coalesce(closure_date, case when not is_nfa then {{ add_days('year_end_date', 1) }} end)
         ) over (

@@ -1,8 +1,11 @@
+{{ config(materialized='table') }}
+
 with records as (
     {{ governed_source('cin', 'cin_records') }}
 )
 
--- Rows as sent, one by one, only tidied: the quality models judge what a return says before returns are joined.
+-- Rows as sent, one by one, only tidied: the quality models judge what a return says before returns are joined. A
+-- table, because they read it a dozen times.
 select
     return_year,
     la_code,
