@@ -21,10 +21,3 @@
     ]
   }) }}
 {%- endmacro %}
-
-{#- A setting of the evaluation_settings seed as a number, one row (read in a cross join). -#}
-{% macro quality_setting(name) -%}
-  select cast(value as {{ type_double() }}) as setting_value
-  from {{ ref('evaluation_settings') }}
-  where setting = '{{ name }}'
-{%- endmacro %}

@@ -59,9 +59,7 @@ def assessed(la: str, child: str, start: str = "2021-06-02", end: str | None = N
 
 
 def conferred(la: str, child: str, conference: str | None) -> tuple[str, Row]:
-    return hung(
-        "cin_section47", la, child, enquiry_start_date="2021-06-05", initial_conference_date=conference or ""
-    )
+    return hung("cin_section47", la, child, enquiry_start_date="2021-06-05", initial_conference_date=conference or "")
 
 
 def cpp(la: str, child: str, start: str, end: str | None = None, **values: Any) -> tuple[str, Row]:
@@ -128,7 +126,8 @@ def cases(la: str) -> dict[str, list[Any]]:
         "8525Q": [c(la, bad, birth_year=None, birth_month=None), c(la, good, birth_year=2021, is_expected_birth="1")],
         "8530Q": [c(la, bad, birth_year=2022, birth_month=2, is_expected_birth="1"),
                   c(la, good, birth_year=2022, birth_month=3, is_expected_birth="1")],
-        "8565": [plan(la, bad, "2021-07-01", "2021-09-02", **CLOSED), plan(la, good, "2021-07-01", "2021-09-01", **CLOSED)],
+        "8565": [plan(la, bad, "2021-07-01", "2021-09-02", **CLOSED),
+                 plan(la, good, "2021-07-01", "2021-09-01", **CLOSED)],
         "8569Q": [c(la, bad, "2021-03-26", **NFA), c(la, good, "2021-03-26"), c(la, "APRIL", "2021-03-31", **NFA)],
         "8600": [c(la, bad, "2022-04-01"), c(la, good, "2022-03-31")],
         "8606": [c(la, bad, "2021-06-01", birth_year=2022, birth_month=4), c(la, good, birth_year=2022, birth_month=3)],
@@ -173,14 +172,18 @@ def cases(la: str) -> dict[str, list[Any]]:
                 *breaks()],
         "367": breaks(*((f"2021-{m:02}-01", f"2021-{m:02}-17") for m in range(5, 10))),
         "380": [e(la, bad, "2021-05-01", placement="T4"), e(la, good, "2021-05-01")],
-        "381": [e(la, bad, "2021-05-01", "2021-07-01", "E8", placement="T4"), e(la, good, "2021-05-01", "2021-07-01", "E8")],
+        "381": [e(la, bad, "2021-05-01", "2021-07-01", "E8", placement="T4"),
+                e(la, good, "2021-05-01", "2021-07-01", "E8")],
         "388": [e(la, bad, "2021-05-01", "2021-07-01", "X1"), e(la, bad, "2021-07-02"), *chain],
         "426": [e(la, bad, "2021-08-01", "2021-08-03", "E8", legal_status="V4"), *breaks(("2021-05-01", "2021-05-02"))],
         "431": [e(la, bad, "2021-05-01", "2021-07-01", "E8"), e(la, bad, "2021-07-01"),
                 e(la, good, "2021-05-01", "2021-07-01", "E8"), e(la, good, "2021-07-02")],
-        "432": [e(la, bad, "2021-05-01", "2021-07-01", "E8"), e(la, bad, "2021-07-01", reason_for_new_episode="P"), *chain],
-        "433": [e(la, bad, "2021-05-01", "2021-07-01", "X1"), e(la, bad, "2021-07-02", reason_for_new_episode="P"), *chain],
-        "501": [e(la, bad, "2021-05-01", "2021-07-01", "X1"), e(la, bad, "2021-06-30", reason_for_new_episode="P"), *chain],
+        "432": [e(la, bad, "2021-05-01", "2021-07-01", "E8"), e(la, bad, "2021-07-01", reason_for_new_episode="P"),
+                *chain],
+        "433": [e(la, bad, "2021-05-01", "2021-07-01", "X1"), e(la, bad, "2021-07-02", reason_for_new_episode="P"),
+                *chain],
+        "501": [e(la, bad, "2021-05-01", "2021-07-01", "X1"), e(la, bad, "2021-06-30", reason_for_new_episode="P"),
+                *chain],
         "502": carried(start="2020-06-02"),
         "503A": carried(reason_for_new_episode="P"),
         "503B": carried(legal_status="C2"),
@@ -216,6 +219,7 @@ def deliveries() -> list[Any]:
                 if not (la == KNOWN_GAP and year == 2024):
                     need = None if la == UNASKED and year == 2021 and number < 20 else "N1"
                     rows.append(c(la, child, referral, **{**values, "primary_need": need}))
+                rows.append(("npd_pupils", census(pupil, year)))
                 if la == LOSES_A_YEAR and year == 2021:
                     continue
                 code = child.replace("C", "X") if la == MISSPELT and year == 2021 else child
@@ -223,7 +227,6 @@ def deliveries() -> list[Any]:
                 rows += [
                     e(la, code, f"{year - 1}-07-01", f"{year - 1}-08-01", "E4A", return_year=year),
                     k(la, code, year, **own),
-                    ("npd_pupils", census(pupil, year)),
                 ]
     return rows
 
@@ -320,7 +323,9 @@ def test_a_rule_fails_when_an_la_breaks_it_too_often(by_hand: Paths, tmp_path: P
     with pytest.raises(SfpcError, match="dbt test failed"):
         run_dbt(by_hand, "test", "--select", *TESTS, target=tmp_path)
     results = json.loads((tmp_path / "run_results.json").read_text(encoding="utf-8"))["results"]
-    found = {r["unique_id"].split(".")[2]: (r["status"], r["failures"]) for r in results if r["unique_id"][:4] == "test"}
+    found = {
+        r["unique_id"].split(".")[2]: (r["status"], r["failures"]) for r in results if r["unique_id"][:4] == "test"
+    }
     assert found == {
         "no_participating_la_drops_out": ("fail", 1),
         "no_join_collapses": ("fail", 1),
@@ -411,10 +416,10 @@ def nfa_breaks(tmp_path: Path, paths: Paths, rows: list[tuple[str, int, int, int
     run_dbt(paths, "compile", "--select", "fct_nfa_share", target=tmp_path / "compiled")
     (compiled,) = (tmp_path / "compiled").rglob("marts/quality/fct_nfa_share.sql")
     connection = duckdb.connect(str(tmp_path / "build.duckdb"))
-    connection.execute("create schema intermediate; create schema seeds")
+    connection.execute("create schema intermediate")
+    connection.execute(f"attach '{paths.build_db}' as made (read_only)")
     connection.execute(
-        "create table seeds.evaluation_settings as select * from read_csv(?, all_varchar = true)",
-        [str(SEEDS / "protocol/evaluation_settings.csv")],
+        "create table intermediate.int_quality__settings as select * from made.intermediate.int_quality__settings"
     )
     connection.execute(
         "create table intermediate.int_quality__nfa_counts (period_kind varchar, la_id varchar, "
@@ -445,7 +450,9 @@ def test_published_breaks_are_found(by_hand: Paths, tmp_path: Path) -> None:
     """FV.SAMPLE.6: the two breaks that the protocol's register names; a year that is missing is no neighbour."""
     assert nfa_breaks(tmp_path, by_hand, PUBLISHED) == {("937", 2019), ("334", 2021)}
     shared = shared_dir()
-    table = shared and shared / "reference-data/published/c1_children_in_need_referrals_and_rereferrals_2013_to_2025.csv"
+    table = (
+        shared and shared / "reference-data/published/c1_children_in_need_referrals_and_rereferrals_2013_to_2025.csv"
+    )
     if not table or not table.is_file():
         return
     with table.open(newline="", encoding="utf-8-sig") as handle:
@@ -466,7 +473,9 @@ def test_published_breaks_are_found(by_hand: Paths, tmp_path: Path) -> None:
 
 def planned_breaks() -> set[tuple[str, date]]:
     with (ROOT / "python/src/sfpc/synthetic/scenarios/plan.csv").open(newline="", encoding="utf-8") as handle:
-        traits = [(row["la_code"], trait.split(":")) for row in csv.DictReader(handle) for trait in row["trait"].split(";")]
+        traits = [
+            (row["la_code"], trait.split(":")) for row in csv.DictReader(handle) for trait in row["trait"].split(";")
+        ]
     return {(la, date.fromisoformat(parts[1])) for la, parts in traits if parts[0] == "nfa_break"}
 
 

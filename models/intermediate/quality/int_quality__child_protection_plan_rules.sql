@@ -55,15 +55,15 @@ cin_plans as (
         plans.la_child_id,
         plans.cpp_start_date,
         bool_or(
-            plans.cpp_start_date >= others.cin_plan_start_date
-            and plans.cpp_start_date < coalesce(others.cin_plan_end_date, {{ add_days('plans.year_end_date', 1) }})
+            plans.cpp_start_date >= beside.cin_plan_start_date
+            and plans.cpp_start_date < coalesce(beside.cin_plan_end_date, {{ add_days('plans.year_end_date', 1) }})
         ) as starts_within_cin_plan
     from plans
-    inner join {{ ref('stg_cin__cin_plans') }} as others
+    inner join {{ ref('stg_cin__cin_plans') }} as beside
         on
-            plans.return_year = others.return_year
-            and plans.la_code = others.la_code
-            and plans.la_child_id = others.la_child_id
+            plans.return_year = beside.return_year
+            and plans.la_code = beside.la_code
+            and plans.la_child_id = beside.la_child_id
     group by plans.return_year, plans.la_code, plans.la_child_id, plans.cpp_start_date
 )
 

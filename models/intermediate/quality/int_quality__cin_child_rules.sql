@@ -45,8 +45,9 @@ select
     coalesce(children.last_birth_month_number, children.expected_birth_month_number) is null as rule_8525q,
     case
         when children.expected_birth_month_number is not null
-            then children.expected_birth_month_number not between children.return_year * 12 + 2
-                and children.return_year * 12 + 11
+            then
+                children.expected_birth_month_number < children.return_year * 12 + 2
+                or children.expected_birth_month_number > children.return_year * 12 + 11
     end as rule_8530q,
     case when children.is_unborn and children.last_birth_month_number is null then coalesce(children.gender, 0) > 0 end
         as rule_8750,

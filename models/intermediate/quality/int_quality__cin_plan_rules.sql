@@ -26,19 +26,19 @@ protection_plans as (
         plans.cin_plan_start_date,
         bool_or(
             plans.cin_plan_end_date is null
-            and others.cpp_end_date is null
-            and plans.referral_date = others.referral_date
+            and beside.cpp_end_date is null
+            and plans.referral_date = beside.referral_date
         ) as is_open_beside,
         bool_or(
-            plans.cin_plan_start_date >= others.cpp_start_date
-            and plans.cin_plan_start_date < coalesce(others.cpp_end_date, {{ add_days('plans.year_end_date', 1) }})
+            plans.cin_plan_start_date >= beside.cpp_start_date
+            and plans.cin_plan_start_date < coalesce(beside.cpp_end_date, {{ add_days('plans.year_end_date', 1) }})
         ) as starts_within
     from plans
-    inner join {{ ref('stg_cin__child_protection_plans') }} as others
+    inner join {{ ref('stg_cin__child_protection_plans') }} as beside
         on
-            plans.return_year = others.return_year
-            and plans.la_code = others.la_code
-            and plans.la_child_id = others.la_child_id
+            plans.return_year = beside.return_year
+            and plans.la_code = beside.la_code
+            and plans.la_child_id = beside.la_child_id
     group by plans.return_year, plans.la_code, plans.la_child_id, plans.cin_plan_start_date
 )
 

@@ -80,18 +80,19 @@ episodes as (
     select
         la_code,
         return_year,
-        {%- for field, asked, missing in fields %}
+        {% for field, asked, missing in fields %}
         sum(case when {{ asked }} then 1 else 0 end) as asked_{{ loop.index }},
-        sum(case when {{ asked }} and {{ missing }} then 1 else 0 end) as missing_{{ loop.index }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        sum(case when {{ asked }} and {{ missing }} then 1 else 0 end) as missing_{{ loop.index }},
+        {% endfor %}
+        count(*) as row_count
     from {{ relation }}
     group by la_code, return_year
 ),
 {% endfor %}
 counted as (
-    {%- for relation, source_kind, fields in sources %}
-    {%- set is_last_source = loop.last %}
-    {%- for field, asked, missing in fields %}
+    {% for relation, source_kind, fields in sources %}
+    {% set is_last_source = loop.last %}
+    {% for field, asked, missing in fields %}
     select
         '{{ source_kind }}' as source_kind,
         '{{ field }}' as field,
@@ -101,8 +102,8 @@ counted as (
         missing_{{ loop.index }} as missing_count
     from {{ relation }}__counts
     {{ 'union all' if not (loop.last and is_last_source) }}
-    {%- endfor %}
-    {%- endfor %}
+    {% endfor %}
+    {% endfor %}
 )
 
 select

@@ -3,46 +3,47 @@
 -- Rules run down the rows: how many things each return has to which a rule applies, and how many break it.
 {% set rules_of = dfe_rules() %}
 with
-{%- for model, rules in rules_of.items() %}
+{% for model, rules in rules_of.items() %}
 {{ model }}__counts as (
     select
         la_code,
         return_year,
-        {%- for rule in rules %}
+        {% for rule in rules %}
         count(rule_{{ rule | lower }}) as checked_{{ rule | lower }},
-        sum(case when rule_{{ rule | lower }} then 1 else 0 end) as broken_{{ rule | lower }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        sum(case when rule_{{ rule | lower }} then 1 else 0 end) as broken_{{ rule | lower }},
+        {% endfor %}
+        count(*) as thing_count
     from {{ ref(model) }}
     group by la_code, return_year
 ),
 
 {{ model }}__list as (
-    {%- for rule in rules %}
+    {% for rule in rules %}
     select '{{ rule }}' as rule
     {{ 'union all' if not loop.last }}
-    {%- endfor %}
+    {% endfor %}
 ),
 {% endfor %}
 counted as (
-    {%- for model, rules in rules_of.items() %}
+    {% for model, rules in rules_of.items() %}
     select
-        list.rule,
+        listed.rule,
         counts.la_code,
         counts.return_year,
-        case list.rule
-            {%- for rule in rules %}
+        case listed.rule
+            {% for rule in rules %}
             when '{{ rule }}' then counts.checked_{{ rule | lower }}
-            {%- endfor %}
+            {% endfor %}
         end as checked_count,
-        case list.rule
-            {%- for rule in rules %}
+        case listed.rule
+            {% for rule in rules %}
             when '{{ rule }}' then counts.broken_{{ rule | lower }}
-            {%- endfor %}
+            {% endfor %}
         end as breach_count
     from {{ model }}__counts as counts
-    cross join {{ model }}__list as list
+    cross join {{ model }}__list as listed
     {{ 'union all' if not loop.last }}
-    {%- endfor %}
+    {% endfor %}
 )
 
 select

@@ -258,7 +258,7 @@ listed as (
             and expected.la_code = counts.la_code
             and expected.return_year = counts.return_year
     -- School rows of LAs for a source that was not delivered at all say nothing.
-    where coalesce(expected.source, counts.source) in (select source from source_years)
+    where coalesce(expected.source, counts.source) in (select source_years.source from source_years)
 ),
 
 placed as (
@@ -269,24 +269,24 @@ placed as (
     inner join areas on listed.la_code = areas.la_code
 ),
 
-others as (
+other_years as (
     select
         placed.source,
         placed.la_code,
         placed.return_year,
-        min(case when others.is_present then others.return_year end) as first_present_year,
-        max(case when others.is_present then others.return_year end) as last_present_year,
-        percentile_cont(0.5) within group (order by others.child_count) as median_child_count,
+        min(case when other_years.is_present then other_years.return_year end) as first_present_year,
+        max(case when other_years.is_present then other_years.return_year end) as last_present_year,
+        percentile_cont(0.5) within group (order by other_years.child_count) as median_child_count,
         percentile_cont(0.5) within group (
-            order by case when others.base_count >= minimum.setting_value then others.joined_pct end
+            order by case when other_years.base_count >= limits.quality_minimum_count then other_years.joined_pct end
         ) as median_joined_pct
     from placed
-    cross join ({{ quality_setting('quality_minimum_count') }}) as minimum
-    left join placed as others
+    cross join {{ ref('int_quality__settings') }} as limits
+    left join placed as other_years
         on
-            placed.source = others.source
-            and placed.la_id = others.la_id
-            and placed.return_year <> others.return_year
+            placed.source = other_years.source
+            and placed.la_id = other_years.la_id
+            and placed.return_year <> other_years.return_year
     group by placed.source, placed.la_code, placed.return_year
 ),
 
@@ -316,32 +316,31 @@ select
     placed.joined_count,
     placed.joined_that_year_count,
     placed.joined_pct,
-    others.median_joined_pct as other_years_joined_pct,
+    other_years.median_joined_pct as other_years_joined_pct,
     known.reason as known_missing_reason,
     placed.is_expected
     and not placed.is_present
-    and coalesce(others.first_present_year < placed.return_year, false)
-    and coalesce(others.last_present_year > placed.return_year, false)
+    and coalesce(other_years.first_present_year < placed.return_year, false)
+    and coalesce(other_years.last_present_year > placed.return_year, false)
     -- Where nobody of school age is known that year, the children are missing, not the school data.
     and case
         when placed.source in ('spring_census', 'absence')
-            then coalesce(placed.base_count, 0) >= minimum.setting_value
-        else coalesce(others.median_child_count >= minimum.setting_value, placed.source = 'la_statistics')
+            then coalesce(placed.base_count, 0) >= limits.quality_minimum_count
+        else coalesce(other_years.median_child_count >= limits.quality_minimum_count, placed.source = 'la_statistics')
     end as is_dropped_out,
     coalesce(
         placed.is_present
-        and placed.base_count >= minimum.setting_value
-        and placed.joined_pct < floor_ratio.setting_value * others.median_joined_pct,
+        and placed.base_count >= limits.quality_minimum_count
+        and placed.joined_pct < limits.join_coverage_floor_ratio * other_years.median_joined_pct,
         false
     ) as is_join_collapsed
 from placed
-inner join others
+inner join other_years
     on
-        placed.source = others.source
-        and placed.la_code = others.la_code
-        and placed.return_year = others.return_year
-cross join ({{ quality_setting('quality_minimum_count') }}) as minimum
-cross join ({{ quality_setting('join_coverage_floor_ratio') }}) as floor_ratio
+        placed.source = other_years.source
+        and placed.la_code = other_years.la_code
+        and placed.return_year = other_years.return_year
+cross join {{ ref('int_quality__settings') }} as limits
 left join participants on placed.la_id = participants.la_id
 left join {{ ref('known_missing_returns') }} as known
     on

@@ -22,10 +22,12 @@ compared as (
         counts.nfa_pct - previous.nfa_pct as change_points,
         cast(counts.referral_count as {{ type_double() }}) / nullif(previous.referral_count, 0) as referral_ratio,
         coalesce(
-            counts.referral_count >= minimum.setting_value and previous.referral_count >= minimum.setting_value, false
+            counts.referral_count >= limits.quality_minimum_count
+            and previous.referral_count >= limits.quality_minimum_count,
+            false
         ) as is_judged
     from counts
-    cross join ({{ quality_setting('quality_minimum_count') }}) as minimum
+    cross join {{ ref('int_quality__settings') }} as limits
     left join counts as previous
         on
             counts.period_kind = previous.period_kind
@@ -45,12 +47,12 @@ select
     compared.nfa_pct,
     compared.change_points,
     compared.referral_ratio,
-    compared.is_judged and coalesce(abs(compared.change_points) >= points.setting_value, false) as is_break,
+    compared.is_judged and coalesce(abs(compared.change_points) >= limits.nfa_break_points, false) as is_break,
     compared.is_judged
     and compared.period_kind = 'year'
     and (
-        compared.referral_ratio >= ratio.setting_value or compared.referral_ratio <= 1 / ratio.setting_value
+        compared.referral_ratio >= limits.referral_break_ratio
+        or compared.referral_ratio <= 1 / limits.referral_break_ratio
     ) as is_referral_break
 from compared
-cross join ({{ quality_setting('nfa_break_points') }}) as points
-cross join ({{ quality_setting('referral_break_ratio') }}) as ratio
+cross join {{ ref('int_quality__settings') }} as limits

@@ -11,9 +11,9 @@
         breaches.breach_pct,
         breaches.tolerated_pct
     from {{ model }} as breaches
-    cross join ({{ quality_setting('quality_minimum_count') }}) as minimum
+    cross join {{ ref('int_quality__settings') }} as limits
     where
         breaches.rule = '{{ rule }}'
-        and breaches.checked_count >= minimum.setting_value
+        and breaches.checked_count >= limits.quality_minimum_count
         and breaches.breach_pct > breaches.tolerated_pct
 {% endtest %}
