@@ -471,6 +471,70 @@ def test_published_breaks_are_found(by_hand: Paths, tmp_path: Path) -> None:
     assert 0.03 < len(found) / neighbours < 0.04
 
 
+@pytest.fixture(scope="module")
+def reported(by_hand: Paths) -> dict[str, dict[str, Any]]:
+    """The parts of the report's section on the hand-written rows, by title."""
+    import pandas as pd
+
+    from sfpc.report import quality
+    from sfpc.report.inputs import Inputs
+
+    connection = duckdb.connect(str(by_hand.build_db), read_only=True)
+    names = [
+        row[0]
+        for row in connection.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()
+    ]
+    held = {name: connection.execute(f"select * from marts.{name}").df() for name in names}
+    settings = connection.execute("select setting, value from seeds.evaluation_settings").df()
+    areas = connection.execute("select distinct la_id, la_id || ' town' as la_name from marts.fct_nfa_share").df()
+    connection.close()
+    inputs = Inputs(
+        run={},
+        run_date=date(2026, 1, 1),
+        is_synthetic=True,
+        results={
+            "matched_pairs": pd.DataFrame(
+                {"treatment_la_id": ["937"], "candidate_la_id": [WELL], "status": ["accepted"]}
+            )
+        },
+        marts={"dim_local_authorities": areas, "dim_evaluation_settings": settings},
+        analysed={},
+        truth={},
+        twins={},
+        landing=None,
+        recovery=None,
+        quality=held,
+    )
+    section = quality.section(inputs)
+    assert section is not None
+    return {part["title"]: part for part in section["parts"]}
+
+
+def test_report_names_what_was_lost(reported: dict[str, dict[str, Any]]) -> None:
+    part = reported["What was delivered"]
+    said = " ".join(part["said"])
+    assert f"Missing without a known reason: {LOSES_A_YEAR} town, looked after 2021" in said
+    assert f"{MISSPELT} town, looked after 2021 (0% against 100% in other years)" in said
+    assert part["chart"].count("<svg") == 2
+    gaps = [row.cells for row in part["hidden"][0].rows]
+    assert (f"{KNOWN_GAP} town ({KNOWN_GAP})", "Children in need", "2024", "Published as u, low reliability") in gaps
+
+
+def test_report_shows_rules_codes_and_months(reported: dict[str, dict[str, Any]]) -> None:
+    rules = reported["Rules of the Department for Education"]
+    shown = {row.cells[0].split()[1]: row.cells for row in rules["tables"][0].rows}
+    assert set(shown) == set(RULES)
+    assert shown["8630"][6].startswith("Quarantined at landing")
+    assert shown["8610"][5] == "1"
+    codes = reported["Codes that no list knows"]["tables"][0]
+    assert ("Children in need", "disability", "XXX", "2023", "1", "1") in [row.cells for row in codes.rows]
+    months = reported["Referrals beside the published figures"]["tables"][0]
+    assert [row.cells for row in months.rows] == [(f"{WELL} town ({WELL})", "61", "44", "38.6", "75.0")]
+    missing = reported["What is not recorded"]
+    assert "primary need" in missing["chart"]
+    assert reported["How referrals are recorded"]["chart"].count("<svg") == 2
+
+
 def planned_breaks() -> set[tuple[str, date]]:
     with (ROOT / "python/src/sfpc/synthetic/scenarios/plan.csv").open(newline="", encoding="utf-8") as handle:
         traits = [

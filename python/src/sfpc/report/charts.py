@@ -666,7 +666,7 @@ def coverage_chart(
 ) -> str:
     """A block per source, a row per LA, a mark per year; blocks stand beside or below each other."""
     is_narrow = width <= NARROW
-    step, names, head, gap, foot = 17.0, (112.0 if is_narrow else 172.0), 40.0, 14.0, 34.0
+    step, names, head, gap, foot = 17.0, (112.0 if is_narrow else 172.0), 40.0, 14.0, (48.0 if is_narrow else 30.0)
     cell = (width - names - 8) / len(years) if is_narrow else (width - names - gap * len(blocks)) / (
         len(years) * len(blocks)
     )  # fmt: skip
@@ -696,16 +696,19 @@ def coverage_chart(
                 write(0, y + 12, shown)
             for place, state in enumerate(row.states[number]):
                 parts.append(_state_mark(state, left + cell * (place + 0.5), y + 8, min(cell, step) * 0.36))
-    x, y = 0.0, height - 12
+    x, y = 0.0, height - foot + 20
     for state, words in (
         ("here", "received"),
         ("known", "missing"),
         ("lost", "missing, unexplained"),
         ("none", "not due"),
     ):
+        space = 26 + 6.4 * len(words)
+        if x + space > width:
+            x, y = 0.0, y + 18
         parts.append(_state_mark(state, x + 7, y - 4, 5.5))
         write(x + 18, y, words)
-        x += 26 + 6.4 * len(words)
+        x += space
     return (
         f'<svg class="{css}" role="img" aria-label="{escape(label)}" viewBox="0 0 {width} {math.ceil(height)}" '
         f'style="max-width:{width}px" font-family="{_FONT_STACK}">{"".join(parts)}</svg>'
@@ -783,7 +786,8 @@ def heat_chart(*, key: str, label: str, width: int, css: str, rows: Sequence[Hea
     names, step = (104.0 if is_narrow else 180.0), 19.0
     cell = min(110.0, (width - names) / len(heads))
     letters = max(6, int(cell / 6.2))
-    wrapped = [textwrap.wrap(head, letters) for head in heads]
+    wrapped = [textwrap.wrap(head, letters, break_long_words=False) for head in heads]
+    size = 9.5 if is_narrow else 11
     head_height = 14.0 * max(len(lines) for lines in wrapped) + 8
     height = head_height + step * len(rows) + 2
     highest = max([value for row in rows for value in row.values if math.isfinite(value)], default=1.0) or 1.0
@@ -794,7 +798,8 @@ def heat_chart(*, key: str, label: str, width: int, css: str, rows: Sequence[Hea
         for number, words in enumerate(lines):
             y = head_height - 8 - 14 * (len(lines) - 1 - number)
             parts.append(
-                f'<text x="{x:.1f}" y="{y:.1f}" font-size="11" text-anchor="middle" fill="{INK}">{escape(words)}</text>'
+                f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="middle" fill="{INK}">'
+                f"{escape(words)}</text>"
             )
     for line, row in enumerate(rows):
         y = head_height + step * line

@@ -18,6 +18,8 @@ _SOURCES = {
     "absence": "Absence",
     "la_statistics": "LA statistics",
 }
+# Over a block of narrow columns there is room for a short word.
+_HEADINGS = {"cin": "In need"}
 _COLLECTIONS = {"CIN": "Children in need", "SSDA903": "Looked after"}
 # Charts of every LA stay readable up to here; beyond it they show the LAs of the analysis and those with a finding.
 _MOST_ROWS = 30
@@ -128,7 +130,7 @@ def _coverage(inputs: Inputs) -> dict[str, Any]:
             described,
             rows=rows,
             years=years,
-            blocks=[_SOURCES[source] for source in sources],
+            blocks=[_HEADINGS.get(source, _SOURCES[source]) for source in sources],
         )
         if rows
         else "",
@@ -194,12 +196,20 @@ def _gap_table(gaps: pd.DataFrame, names: dict[str, str]) -> Table:
                     f"{_short(names.get(str(row.la_id), ''))} ({row.la_code})",
                     _SOURCES[str(row.source)],
                     str(row.return_year),
-                    words.DASH if pd.isna(row.known_missing_reason) else str(row.known_missing_reason),
+                    _reason(row),
                 )
             )
             for row in records(gaps.sort_values(["la_code", "source", "return_year"]))
         ],
     )
+
+
+def _reason(row: Any) -> str:
+    if not pd.isna(row.known_missing_reason):
+        return str(row.known_missing_reason)
+    is_school = row.source in ("spring_census", "absence")
+    has_children = not pd.isna(row.base_count) and row.base_count > 0
+    return "No child of the LA is known that year" if is_school and not has_children else words.DASH
 
 
 # --- recording of referrals ---------------------------------------------------------------------
@@ -264,7 +274,7 @@ def _recording(inputs: Inputs) -> dict[str, Any] | None:
         said,
         chart=chart,
         caption="Referrals without further action, % of referrals in the quarter",
-        chart_note="A red line marks a break of recording. All panels have one scale."
+        chart_note="A dashed line marks a break of recording. All panels have one scale."
         + ("" if is_all else " Shown are LAs of the analysis and those with a break."),
     )
 
@@ -286,14 +296,17 @@ def _missing(inputs: Inputs) -> dict[str, Any] | None:
     pct = (100 * sums["missing_count"] / sums["row_count"]).rename("pct").reset_index()
     worst = pct.groupby(["source_kind", "field"], sort=True)["pct"].max()
     drawn = [key for key, value in items(worst) if value >= _WORTH_DRAWING_PCT]
+    rest = [key for key, value in items(worst) if value < _WORTH_DRAWING_PCT]
     complete = [
-        f"{_COLLECTIONS[str(kind)].lower()}: {field}"
-        for (kind, field), value in items(worst)
-        if value < _WORTH_DRAWING_PCT
+        f"{words.lowered(label)}: {words.listed([str(field) for kind, field in rest if kind == own])}"
+        for own, label in _COLLECTIONS.items()
+        if any(kind == own for kind, _ in rest)
     ]
     said = ["Among the children, referrals or episodes that should have the field, over all years."]
     if complete:
-        said.append(f"Less than {_WORTH_DRAWING_PCT:g}% is missing in every LA for {'; '.join(complete)}.")
+        said.append(
+            f"In no LA is {_WORTH_DRAWING_PCT:g}% or more missing of these. {words.sentence('; '.join(complete))}."
+        )
     if not drawn:
         return _part("What is not recorded", said)
     found = pct[pct["pct"] >= 10]["la_id"].astype(str).tolist()
@@ -326,7 +339,8 @@ def _rules(inputs: Inputs) -> dict[str, Any] | None:
     if frame is None or rules is None or frame.empty:
         return None
     counts = frame.groupby("rule")[["checked_count", "breach_count"]].sum()
-    judged = frame[frame["breach_pct"] > frame["tolerated_pct"]]
+    enough = frame["checked_count"] >= float(_settings(inputs).get("quality_minimum_count", 0))
+    judged = frame[enough & (frame["breach_pct"] > frame["tolerated_pct"])]
     over = judged.groupby("rule").size()
     joined = rules.merge(counts, left_on="rule", right_index=True, how="left").fillna(
         {"checked_count": 0, "breach_count": 0}
