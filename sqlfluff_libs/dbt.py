@@ -14,3 +14,8 @@ def type_double():
 def listagg(measure, delimiter, order_by=None):
     """Aggregate texts into one."""
     return f"listagg({measure}, {delimiter})"
+
+
+def datediff(first_date, second_date, datepart):
+    """Number of date parts between two dates."""
+    return f"date_diff('{datepart}', {first_date}, {second_date})"

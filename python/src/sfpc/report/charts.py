@@ -623,3 +623,202 @@ def _stacked(values: Sequence[float], per_unit: float, size: float) -> tuple[lis
         ends[level : level + 1] = [place]
         levels.append(level)
     return xs, levels
+
+
+# --- data quality -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CoverageRow:
+    """One LA of the coverage matrix: per source a state per year ('here', 'known', 'lost' or 'none')."""
+
+    label: str
+    states: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class SharePanel:
+    """One LA of the small multiples: quarters, shares in per cent, and the quarters in which recording broke."""
+
+    label: str
+    days: Sequence[date]
+    values: Sequence[float]
+    breaks: Sequence[date]
+
+
+@dataclass(frozen=True)
+class HeatRow:
+    """One LA of the heat map: a value in per cent per column; NaN where there is nothing to judge."""
+
+    label: str
+    values: Sequence[float]
+
+
+def coverage_chart(
+    *,
+    key: str,
+    label: str,
+    width: int,
+    css: str,
+    rows: Sequence[CoverageRow],
+    years: Sequence[int],
+    blocks: Sequence[str],
+) -> str:
+    """A block per source, a row per LA, a mark per year; blocks stand beside or below each other."""
+    is_narrow = width <= NARROW
+    step, names, head, gap, foot = 17.0, (112.0 if is_narrow else 172.0), 40.0, 14.0, (48.0 if is_narrow else 30.0)
+    cell = (width - names - 8) / len(years) if is_narrow else (width - names - gap * len(blocks)) / (
+        len(years) * len(blocks)
+    )  # fmt: skip
+    tall = head + step * len(rows)
+    height = tall * (len(blocks) if is_narrow else 1) + foot
+    parts: list[str] = []
+
+    def write(x: float, y: float, words: str, size: float = 11, anchor: str = "start", weight: str = "normal") -> None:
+        parts.append(
+            f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}" font-weight="{weight}" '
+            f'fill="{INK}">{escape(words)}</text>'
+        )
+
+    for number, block in enumerate(blocks):
+        top = tall * number if is_narrow else 0.0
+        left = names if is_narrow else names + number * (cell * len(years) + gap)
+        write(left, top + 14, block, 12, weight="bold")
+        every = 1 if cell >= 26 else max(1, math.ceil(26 / cell))
+        for place, year in enumerate(years):
+            if place % every == 0:
+                write(left + cell * (place + 0.5), top + 31, f"’{year % 100:02}", 10, "middle")
+        for line, row in enumerate(rows):
+            y = top + head + step * line
+            if is_narrow or number == 0:
+                room = int((names - 6) / 6.0)
+                shown = row.label if len(row.label) <= room else row.label[: room - 1] + "…"
+                write(0, y + 12, shown)
+            for place, state in enumerate(row.states[number]):
+                parts.append(_state_mark(state, left + cell * (place + 0.5), y + 8, min(cell, step) * 0.36))
+    x, y = 0.0, height - foot + 20
+    for state, words in (
+        ("here", "received"),
+        ("known", "missing"),
+        ("lost", "missing, unexplained"),
+        ("none", "not due"),
+    ):
+        space = 26 + 6.4 * len(words)
+        if x + space > width:
+            x, y = 0.0, y + 18
+        parts.append(_state_mark(state, x + 7, y - 4, 5.5))
+        write(x + 18, y, words)
+        x += space
+    return (
+        f'<svg class="{css}" role="img" aria-label="{escape(label)}" viewBox="0 0 {width} {math.ceil(height)}" '
+        f'style="max-width:{width}px" font-family="{_FONT_STACK}">{"".join(parts)}</svg>'
+    )
+
+
+def _state_mark(state: str, x: float, y: float, r: float) -> str:
+    """A full, an empty or a crossed square, or a small dot: told apart without colour."""
+    if state == "none":
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="1.2" fill="{GREY}"/>'
+    box = f'x="{x - r:.1f}" y="{y - r:.1f}" width="{2 * r:.1f}" height="{2 * r:.1f}"'
+    if state == "here":
+        return f'<rect {box} fill="{BLUE}"/>'
+    colour = GREY if state == "known" else VERMILION
+    cross = "" if state == "known" else (
+        f'<path d="M{x - r:.1f} {y - r:.1f}l{2 * r:.1f} {2 * r:.1f}m0 {-2 * r:.1f}l{-2 * r:.1f} {2 * r:.1f}" '
+        f'stroke="{colour}" stroke-width="1.4"/>'
+    )  # fmt: skip
+    return f'<rect {box} fill="none" stroke="{colour}" stroke-width="1.4"/>{cross}'
+
+
+def share_panels(*, key: str, label: str, width: int, css: str, panels: Sequence[SharePanel]) -> str:
+    """Small multiples on one scale: a panel per LA, its breaks of recording as red lines."""
+    across = 2 if width <= NARROW else 4
+    wide, high, top, left = width / across, 108.0, 22.0, 30.0
+    down = math.ceil(len(panels) / across)
+    height = high * down + 22
+    days = [day for panel in panels for day in panel.days]
+    first, last = _number(min(days)), _number(max(days))
+    peak = max([*(value for panel in panels for value in panel.values), 10.0])
+    ceiling = 10 * math.ceil(peak / 10)
+    parts: list[str] = []
+    room = int((wide - 14) / 6.3)
+    for place, panel in enumerate(panels):
+        x0, y0 = wide * (place % across) + left, high * (place // across) + top
+        inner, tall = wide - left - 12, high - top - 14
+
+        def at(
+            day: date, value: float, x0: float = x0, y0: float = y0, inner: float = inner, tall: float = tall
+        ) -> str:
+            x = x0 + inner * (_number(day) - first) / ((last - first) or 1)
+            return f"{x:.1f} {y0 + tall * (1 - value / ceiling):.1f}"
+
+        name = panel.label if len(panel.label) <= room else panel.label[: room - 1] + "…"
+        weight = "bold" if panel.breaks else "normal"
+        parts.append(
+            f'<text x="{x0 - left + 2:.1f}" y="{y0 - 7:.1f}" font-size="11.5" font-weight="{weight}" '
+            f'fill="{INK}">{escape(name)}</text>'
+        )
+        for value in (0, ceiling):
+            y = y0 + tall * (1 - value / ceiling)
+            parts.append(
+                f'<path d="M{x0:.1f} {y:.1f}h{inner:.1f}" stroke="{PALE if value else GREY}" fill="none"/>'
+                f'<text x="{x0 - 5:.1f}" y="{y + 3.5:.1f}" font-size="10" text-anchor="end" fill="{INK}">{value}</text>'
+            )
+        line = "L".join(at(day, value) for day, value in zip(panel.days, panel.values, strict=True))
+        for day in panel.breaks:
+            low, high_end = at(day, 0), at(day, ceiling)
+            parts.append(
+                f'<path d="M{low}L{high_end}" stroke="{VERMILION}" stroke-width="1.6" stroke-dasharray="4 2"/>'
+            )
+        parts.append(f'<path d="M{line}" stroke="{BLUE}" stroke-width="1.6" fill="none" stroke-linejoin="round"/>')
+    y = height - 8
+    ends = f"{min(days):%b %Y} to {max(days):%b %Y} in every panel"
+    parts.append(f'<text x="2" y="{y:.1f}" font-size="11" fill="{INK}">{ends}</text>')
+    return (
+        f'<svg class="{css}" role="img" aria-label="{escape(label)}" viewBox="0 0 {width} {math.ceil(height)}" '
+        f'style="max-width:{width}px" font-family="{_FONT_STACK}">{"".join(parts)}</svg>'
+    )
+
+
+def heat_chart(*, key: str, label: str, width: int, css: str, rows: Sequence[HeatRow], heads: Sequence[str]) -> str:
+    """A row per LA, a column per field, the share in figures on a field that darkens with it."""
+    is_narrow = width <= NARROW
+    names, step = (104.0 if is_narrow else 180.0), 19.0
+    cell = min(110.0, (width - names) / len(heads))
+    letters = max(6, int(cell / 6.2))
+    wrapped = [textwrap.wrap(head, letters, break_long_words=False) for head in heads]
+    size = 9.5 if is_narrow else 11
+    head_height = 14.0 * max(len(lines) for lines in wrapped) + 8
+    height = head_height + step * len(rows) + 2
+    highest = max([value for row in rows for value in row.values if math.isfinite(value)], default=1.0) or 1.0
+    room = int((names - 6) / 6.0)
+    parts: list[str] = []
+    for place, lines in enumerate(wrapped):
+        x = names + cell * (place + 0.5)
+        for number, words in enumerate(lines):
+            y = head_height - 8 - 14 * (len(lines) - 1 - number)
+            parts.append(
+                f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="middle" fill="{INK}">'
+                f"{escape(words)}</text>"
+            )
+    for line, row in enumerate(rows):
+        y = head_height + step * line
+        name = row.label if len(row.label) <= room else row.label[: room - 1] + "…"
+        parts.append(f'<text x="0" y="{y + 13:.1f}" font-size="11" fill="{INK}">{escape(name)}</text>')
+        for place, value in enumerate(row.values):
+            x = names + cell * place
+            if not math.isfinite(value):
+                continue
+            depth = value / highest
+            shade = "#" + "".join(f"{round(255 - depth * (255 - part)):02x}" for part in (0x0B, 0x4F, 0x80))
+            ink = "#ffffff" if depth > 0.5 else INK
+            parts.append(
+                f'<rect x="{x + 1:.1f}" y="{y + 1:.1f}" width="{cell - 2:.1f}" height="{step - 2:.1f}" fill="{shade}" '
+                f'stroke="{PALE}" stroke-width="0.6"/>'
+                f'<text x="{x + cell / 2:.1f}" y="{y + 13:.1f}" font-size="11" text-anchor="middle" '
+                f'fill="{ink}">{value:.0f}</text>'
+            )
+    return (
+        f'<svg class="{css}" role="img" aria-label="{escape(label)}" viewBox="0 0 {width} {math.ceil(height)}" '
+        f'style="max-width:{width}px" font-family="{_FONT_STACK}">{"".join(parts)}</svg>'
+    )

@@ -28,6 +28,17 @@ _MARTS = (
     "fct_sample_flow",
     "fct_la_quarter_outcomes",
 )
+# Read where the build has them: the section on data quality is left out otherwise.
+_QUALITY_MARTS = (
+    "dim_dfe_rules",
+    "fct_missingness",
+    "fct_nfa_share",
+    "fct_referrals_by_month",
+    "fct_rule_breaches",
+    "fct_source_coverage",
+    "fct_unknown_codes",
+    "fct_changed_child_codes",
+)
 # When the run finished, in run.json.
 _RUN_MOMENTS = ("finished_at",)
 
@@ -73,6 +84,7 @@ class Inputs:
     twins: Mapping[Key, pd.DataFrame]
     landing: Landing | None
     recovery: Recovery | None
+    quality: Mapping[str, pd.DataFrame]
 
 
 def read_inputs(paths: Paths) -> Inputs:
@@ -91,6 +103,8 @@ def read_inputs(paths: Paths) -> Inputs:
     with open_marts(paths.marts_db) as connection:
         _check_marts(connection, run, paths.marts_db)
         marts = {name: read_mart(connection, name) for name in _MARTS}
+        held = _held(connection)
+        quality = {name: read_mart(connection, name) for name in _QUALITY_MARTS if name in held}
         analysed: dict[Key, AnalysedChildren] = {}
         truth: dict[Key, Truth] = {}
         twins: dict[Key, pd.DataFrame] = {}
@@ -118,6 +132,7 @@ def read_inputs(paths: Paths) -> Inputs:
         twins=twins,
         landing=_read_landing(paths.landing),
         recovery=_read_recovery(paths),
+        quality=quality,
     )
 
 
@@ -142,14 +157,7 @@ def _read_result(folder: Path, name: str, run_id: str) -> pd.DataFrame:
 
 def _check_marts(connection: duckdb.DuckDBPyConnection, run: Mapping[str, Any], marts_db: Path) -> None:
     """Refuse marts that lack a table, or that are not those the results were made from."""
-    held = {
-        name
-        for (name,) in connection.execute(
-            "select table_name from information_schema.tables"
-            " where table_catalog = 'published' and table_schema = 'marts'"
-        ).fetchall()
-    }
-    missing = sorted(set(_MARTS) - held)
+    missing = sorted(set(_MARTS) - _held(connection))
     if missing:
         raise SfpcError(f"{marts_db}: the mart {', '.join(missing)} is missing; build the marts again")
     expected = run.get("marts")
@@ -162,6 +170,13 @@ def _check_marts(connection: duckdb.DuckDBPyConnection, run: Mapping[str, Any], 
         raise SfpcError(
             f"{marts_db}: {', '.join(changed)} changed after the results were written; run `sfpc estimate` again"
         )
+
+
+def _held(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    rows = connection.execute(
+        "select table_name from information_schema.tables where table_catalog = 'published' and table_schema = 'marts'"
+    ).fetchall()
+    return {str(name) for (name,) in rows}
 
 
 def _run_date(run: Mapping[str, Any], run_file: Path) -> date:

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from sfpc.report import appendix, sections, words
+from sfpc.report import appendix, quality, sections, words
 from sfpc.report.inputs import Inputs, read_inputs
 from sfpc.report.study import Study, as_day, confidence, studies
 from sfpc.settings import Paths
@@ -65,6 +65,7 @@ def render(inputs: Inputs) -> str:
         is_synthetic=inputs.is_synthetic,
         studies=[_study(study) for study in held],
         data=appendix.data_quality(inputs, held),
+        quality=_with_charts(quality.section(inputs)),
         recovery=_with_markup(appendix.recovery(inputs)),
         protocol=appendix.protocol(inputs),
         limits=appendix.limits(inputs, held),
@@ -98,6 +99,11 @@ def _with_markup(section: dict[str, Any] | None) -> dict[str, Any]:
     if section is None:
         return {}
     return {**section, "chart": Markup(section["chart"])}
+
+
+def _with_charts(section: dict[str, Any] | None) -> dict[str, Any]:
+    """Mark the charts of the parts of a section as markup."""
+    return {} if section is None else {**section, "parts": [_with_markup(part) for part in section["parts"]]}
 
 
 def _status(inputs: Inputs) -> list[tuple[str, str]]:

@@ -1,0 +1,39 @@
+{{ config(materialized='table') }}
+
+-- What one return says of one child, conflicts kept apart: births as the lowest and the highest month that are
+-- given, codes as the highest that is known.
+with records as (
+    select
+        records.*,
+        case
+            when records.birth_month between 1 and 12 then records.birth_year * 12 + records.birth_month - 1
+        end as birth_month_number,
+        genders.gender,
+        case when ethnicities.ethnic_group <> 'Missing' then ethnicities.ethnic_group end as ethnic_group
+    from {{ ref('stg_cin__records') }} as records
+    left join {{ ref('gender_codes') }} as genders
+        on
+            genders.source_kind = 'CIN'
+            and records.gender_code = genders.gender_code
+            and records.return_year >= coalesce(genders.first_return_year, records.return_year)
+            and records.return_year <= coalesce(genders.last_return_year, records.return_year)
+    left join {{ ref('ethnicity_codes') }} as ethnicities on records.ethnicity_code = ethnicities.ethnicity_code
+)
+
+select
+    return_year,
+    la_code,
+    la_child_id,
+    count(*) as row_count,
+    min(case when not is_expected_birth then birth_month_number end) as first_birth_month_number,
+    max(case when not is_expected_birth then birth_month_number end) as last_birth_month_number,
+    max(case when is_expected_birth then birth_month_number end) as expected_birth_month_number,
+    bool_or(is_expected_birth or is_unborn) as is_unborn,
+    max(gender) as gender,
+    max(ethnic_group) as ethnic_group,
+    max(disability_codes) as disability_codes,
+    max(pupil_id) as pupil_id,
+    count(distinct case when closure_date is null and not is_nfa then referral_date end) as open_count,
+    max(coalesce(closure_date, {{ return_year_end('return_year') }})) as last_date
+from records
+group by return_year, la_code, la_child_id

@@ -1,0 +1,21 @@
+select
+    source,
+    la_id,
+    la_code,
+    return_year,
+    is_in_evaluation,
+    is_expected,
+    is_present,
+    row_count,
+    child_count,
+    pupil_linked_count,
+    100 * cast(pupil_linked_count as {{ type_double() }}) / nullif(child_count, 0) as pupil_linked_pct,
+    base_count,
+    joined_count,
+    joined_that_year_count,
+    joined_pct,
+    other_years_joined_pct,
+    known_missing_reason,
+    is_dropped_out,
+    is_join_collapsed
+from {{ ref('int_quality__source_coverage') }}
