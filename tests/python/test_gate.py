@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from pathlib import Path
 
@@ -10,10 +9,9 @@ import duckdb
 import pandas as pd
 import pytest
 
-from sfpc.errors import InputError, SfpcError
+from sfpc.errors import InputError
 from sfpc.landing.gate import Gate, Window, read_windows
 from sfpc.landing.layout import TABLES
-from sfpc.landing.national import accepted_names, land_national
 
 EPISODE = {
     "return_year": "2021",
@@ -186,72 +184,3 @@ def test_unreadable_windows_name_file_and_row(tmp_path: Path) -> None:
     path.write_text("source_kind,landing_table,first_date,last_date\nreturns,cin_records,2019,2025-12-31\n")
     with pytest.raises(InputError, match=r"data_windows\.csv, row 2: expected"):
         read_windows(path)
-
-
-def national_cin(path: Path, header: str, *rows: str) -> Path:
-    path.mkdir(exist_ok=True)
-    (path / "CIN_2018_to_2021.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
-    return path
-
-
-HEADER = (
-    "CIN_ACADYR,CIN_LA,cin_lachildid_anon,CIN_PupilMatchingRefAnonymous,CIN_YearOfBirth,CIN_MonthOfBirth,"
-    "CIN_ExpectedDOB,CIN_Gender,CIN_Ethnicity,CIN_Disability,CIN_CINreferralDate,CIN_PrimaryNeedCode,"
-    "CIN_ReferralNFA,CIN_CINClosureDate,CIN_ReasonForClosure,CIN_CPPstartDate,CIN_CPPendDate,"
-    "CIN_NumberOfPreviousCPP"
-)
-LINE = "2017/2018,306,0012,P1,2010,5,,2,WBRI,0,2017-05-01,N1,0,2017-08-01,RC7,,,"
-
-
-def test_names_of_other_supplies_and_other_case_are_accepted(tmp_path: Path) -> None:
-    folder = national_cin(tmp_path / "extracts", HEADER, LINE, LINE.replace("2010,5,", ",,2018-02-11"))
-    with Gate(tmp_path / "landing", "national", base=folder) as gate:
-        land_national(folder, gate)
-    names = TABLES["cin_records"].names
-    first, second = (dict(zip(names, r, strict=False)) for r in landed(tmp_path / "landing", "cin_records"))
-    assert (first["return_year"], first["la_child_id"], first["referral_date"]) == (
-        2018,
-        "0012",
-        date(2017, 5, 1),
-    )
-    births = sorted([(r["birth_year"], r["birth_month"], r["is_expected_birth"]) for r in (first, second)])
-    assert births == [(2010, 5, "0"), (2018, 2, "1")]
-
-
-def test_a_missing_required_column_is_refused_with_the_accepted_names(tmp_path: Path) -> None:
-    folder = national_cin(tmp_path / "extracts", HEADER.replace("CIN_CINreferralDate", "Something"), LINE)
-    with (
-        pytest.raises(InputError, match="CIN_ReferralDate, CIN_CINreferralDate"),
-        Gate(tmp_path / "landing", "national") as gate,
-    ):
-        land_national(folder, gate)
-    assert not (tmp_path / "landing").exists()
-
-
-def test_a_folder_without_extracts_is_one_sentence(tmp_path: Path) -> None:
-    with (
-        pytest.raises(SfpcError, match="holds no national extract"),
-        Gate(tmp_path / "l", "national") as gate,
-    ):
-        land_national(tmp_path, gate)
-
-
-def test_a_file_of_another_kind_is_listed_as_ignored(tmp_path: Path) -> None:
-    folder = national_cin(tmp_path / "extracts", HEADER, LINE)
-    (folder / "notes.txt").write_text("hello", encoding="utf-8")
-    with Gate(tmp_path / "landing", "national", base=folder) as gate:
-        land_national(folder, gate)
-    manifest = json.loads((tmp_path / "landing" / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["ignored"] == [{"file": "notes.txt", "reason": "not one of the extracts this project reads"}]
-
-
-def test_every_landing_column_has_a_purpose_and_accepted_names() -> None:
-    """DP.7: nothing is loaded without a purpose; nothing is listed that the layout does not hold."""
-    names = accepted_names()
-    from sfpc.landing.national import YEAR_COLUMNS
-
-    for table in (t for t in TABLES.values() if t.name in names):
-        listed = {n.column for n in names[table.name]}
-        assert listed | {YEAR_COLUMNS.get(table.name, "")} >= {c.name for c in table.columns if c.required}
-        assert listed <= set(table.names)
-        assert all(c.purpose for c in table.columns)

@@ -335,7 +335,9 @@ def test_order_of_elements_and_codes_by_year(tmp_path: Path) -> None:
         "PrimaryNeedCode",
         "CINclosureDate",
         "ReasonForClosure",
+        "Assessments",
         "CINPlanDates",
+        "Section47",
         "ReferralNFA",
         "ChildProtectionPlans",
     ]

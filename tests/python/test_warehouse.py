@@ -95,7 +95,8 @@ def test_manifest_names_every_file_with_its_hash(synthetic: Paths) -> None:
 
     manifest = json.loads((synthetic.landing / "manifest.json").read_text(encoding="utf-8"))
     files = {f["file"]: f["sha256"] for f in manifest["files"]}
-    assert files == {p.name: sha256_of(p) for p in synthetic.extracts.glob("*.parquet")}
+    found = [p for p in synthetic.extracts.rglob("*") if p.is_file()]
+    assert files == {str(p.relative_to(synthetic.extracts)): sha256_of(p) for p in found}
 
 
 def test_trial_period_and_treatment_of_the_protocol(synthetic: Paths) -> None:

@@ -49,6 +49,7 @@ select
     reports.placement_code,
     reports.episode_end_date,
     reports.reason_episode_ceased_code,
+    reports.period_start_date,
     reports.return_year as last_return_year,
     case
         when reports.return_year < last_returns.last_return_year

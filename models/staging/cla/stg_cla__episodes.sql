@@ -13,6 +13,7 @@ tidied as (
         {{ tidy_code('placement') }} as placement_code,
         episode_end_date,
         {{ tidy_code('reason_episode_ceased') }} as reason_episode_ceased_code,
+        period_start_date,
         source_row
     from episodes
 )
@@ -28,5 +29,7 @@ select
     placement_code,
     case when coalesce(reason_episode_ceased_code, '') <> '-10' then episode_end_date end as episode_end_date,
     nullif(reason_episode_ceased_code, '-10') as reason_episode_ceased_code,
+    -- A period cannot start after one of its episodes: such a date says nothing.
+    case when period_start_date <= episode_start_date then period_start_date end as period_start_date,
     source_row
 from tidied

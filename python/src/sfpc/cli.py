@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     child.add_argument("--format", choices=("parquet", "csv"), default="parquet")
     child = verb("land", _land, "national extracts -> typed landing tables, every row accounted for")
     child.add_argument("--extracts", type=Path, help="folder of the extracts (default: data/extracts)")
+    child.add_argument("--published", type=Path, help="folder of published LA tables (default: published in extracts)")
     child.add_argument(
         "--check",
         nargs="?",
@@ -83,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     child = verb("evaluate", _evaluate, "all of the above, from extracts to report")
     synthetic_options(child)
     child.add_argument("--extracts", type=Path, help="use these extracts instead of synthetic ones")
-    child = verb("returns", _returns, "statutory returns (CIN census XML, SSDA903 CSV) -> referrals and care")
+    child = verb("returns", _returns, "statutory returns (CIN census, SSDA903) -> referrals and care")
     child.add_argument("directory", nargs="?", type=Path, help="folder of returns (default: synthetic ones)")
     child.add_argument("--la", help="DfE code of the LA, for SSDA903 files that lie in no LA's folder")
     child.add_argument("--rows", action="store_true", help="list every row that was set aside")
@@ -120,6 +121,7 @@ def _land(paths: Paths, options: argparse.Namespace) -> None:
 
     check = getattr(options, "check", None)
     source = check if isinstance(check, Path) else options.extracts or paths.extracts
+    published = getattr(options, "published", None)
     protocol = paths.root / "seeds" / "protocol"
     windows = read_windows(protocol / "data_windows.csv")
     settings = read_landing_settings(protocol / "landing_settings.csv")
@@ -133,9 +135,10 @@ def _land(paths: Paths, options: argparse.Namespace) -> None:
         settings=settings,
         is_check=check is not None,
         accepts_quarantine=getattr(options, "accept_quarantine", False),
+        readable=[published] if published else [],
     )
     with step(f"{'landing' if check is None else 'checking'} {source}"), gate:
-        account = land_national(source, gate)
+        account = land_national(source, gate, published)
         if check is not None:
             print(account_text(account, gate.quarantine(), settings))
             gate.judge()

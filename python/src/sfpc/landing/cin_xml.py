@@ -1,17 +1,20 @@
-"""CIN census XML: one return of one LA and year becomes text rows of ``cin_records``.
+"""CIN census XML: one return of one LA and year becomes text rows of four landing tables.
 
-The file is streamed, so memory does not grow with it. A return holds full birth dates by design;
-they are reduced to year and month here and the day goes no further (DP.1). All other dates stay the
-text that was sent: the gate types them. Source: docs/raw_data.md, section A.
+One pass gives referrals with their plans, assessments, section 47 enquiries and reviews. The file is
+streamed, so memory does not grow with it. A return holds full birth dates by design; they are reduced to
+year and month here and the day goes no further (DP.1). All other dates stay the text that was sent: the
+gate types them. What an element becomes stands here once; :mod:`sfpc.landing.cin_blades` reads the same
+return as flat tables by the same names. Source: docs/raw_data.md, sections A.2 and A.3.
 """
 
 from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from xml.parsers import expat
@@ -19,19 +22,21 @@ from xml.parsers import expat
 import pandas as pd
 
 from sfpc.errors import InputError
-from sfpc.landing.layout import CIN_RECORDS
+from sfpc.landing.layout import CIN_ASSESSMENTS, CIN_RECORDS, CIN_REVIEWS, CIN_SECTION47, Table
 from sfpc.landing.pseudonym import birth_month, is_identifying, pupil_pseudonym
 from sfpc.progress import say
 
 COLLECTION = "CIN"
 CHUNK_ROWS = 50_000
 
-# The tree of one child is held whole; a file that never closes one must not fill the memory.
-_MOST_ELEMENTS_PER_CHILD = 500_000
+# A child is held whole; a file that never ends one must not fill the memory. A real child has kilobytes.
+_BLOCK = 1 << 16
+_MOST_BYTES_PER_CHILD = 1 << 22
 _MOST_ELEMENTS_OF_HEADER = 1_000
 _LONGEST_PROLOG = 1 << 20
 
-_REFERRAL = {
+# What the census calls it, and what the landing tables call it (A.2).
+REFERRAL = {
     "CINreferralDate": "referral_date",
     "ReferralSource": "referral_source",
     "PrimaryNeedCode": "primary_need",
@@ -39,43 +44,45 @@ _REFERRAL = {
     "CINclosureDate": "closure_date",
     "ReasonForClosure": "closure_reason",
 }
-_CPP = {
+CPP = {
     "CPPstartDate": "cpp_start_date",
     "CPPendDate": "cpp_end_date",
     "InitialCategoryOfAbuse": "cpp_initial_category",
     "NumberOfPreviousCPP": "cpp_previous_count",
 }
-_CIN_PLAN = {"CINPlanStartDate": "cin_plan_start_date", "CINPlanEndDate": "cin_plan_end_date"}
-_CHILD = (
-    "return_year",
-    "la_code",
-    "la_child_id",
-    "pupil_id",
-    "birth_year",
-    "birth_month",
-    "is_expected_birth",
-    "is_unborn",
-    "gender",
-    "ethnicity",
-    "disability",
-)
-_COLUMNS = (*_CHILD, *_REFERRAL.values(), *_CPP.values(), *_CIN_PLAN.values())
-_NO_PLAN: tuple[str | None, ...] = (None,) * (len(_CPP) + len(_CIN_PLAN))
+CIN_PLAN = {"CINPlanStartDate": "cin_plan_start_date", "CINPlanEndDate": "cin_plan_end_date"}
+ASSESSMENT = {
+    "AssessmentActualStartDate": "assessment_start_date",
+    "AssessmentAuthorisationDate": "assessment_authorisation_date",
+}
+SECTION47 = {"S47ActualStartDate": "enquiry_start_date", "DateOfInitialCPC": "initial_conference_date"}
+ABOUT_CHILD = ("LAchildID", "UPN", "PersonBirthDate", "ExpectedPersonBirthDate", "GenderCurrent", "Sex", "Ethnicity")
 
-_TREE = """
-Message Header CollectionDetails Collection Year ReferenceDate Source SourceLevel LEA SoftwareCode
-Release SerialNo DateTime Children Child ChildIdentifiers LAchildID UPN FormerUPN UPNunknown
-PersonBirthDate ExpectedPersonBirthDate GenderCurrent Sex PersonDeathDate ChildCharacteristics Ethnicity
-Disabilities Disability CINdetails CINreferralDate ReferralSource PrimaryNeedCode CINclosureDate
-ReasonForClosure DateOfInitialCPC Assessments AssessmentActualStartDate AssessmentInternalReviewDate
-AssessmentAuthorisationDate FactorsIdentifiedAtAssessment AssessmentFactors CINPlanDates CINPlanStartDate
-CINPlanEndDate Section47 S47ActualStartDate InitialCPCtarget ICPCnotRequired ReferralNFA
-ChildProtectionPlans CPPstartDate CPPendDate InitialCategoryOfAbuse LatestCategoryOfAbuse
-NumberOfPreviousCPP Reviews CPPreviewDate PreProceedingsandFGDM PPStartDate LBPSentDate FGDMMeetingOffer
-FGDMMeetingFac InitialPPMeetingDate ReviewMeetingsCount StepDecisionDate PPOutcome CourtAppDate
-LetterInitCPDate
-"""
-_DOCUMENTED = frozenset(_TREE.split())
+NOT_LOADED = {
+    "Header": ("Year", "SourceLevel", "SoftwareCode", "Release", "SerialNo", "DateTime", "CBDSLevel"),
+    "ChildIdentifiers": ("FormerUPN", "UPNunknown", "PersonDeathDate"),
+    "Assessments": ("AssessmentInternalReviewDate",),
+    "Section47": ("InitialCPCtarget", "ICPCnotRequired"),
+    "ChildProtectionPlans": ("LatestCategoryOfAbuse",),
+    "PreProceedingsandFGDM": (
+        "PPStartDate",
+        "LBPSentDate",
+        "FGDMMeetingOffer",
+        "FGDMMeetingFac",
+        "InitialPPMeetingDate",
+        "ReviewMeetingsCount",
+        "StepDecisionDate",
+        "PPOutcome",
+        "CourtAppDate",
+        "LetterInitCPDate",
+    ),
+}
+"""Items that the census has and no clause needs (DP.7), by the group that holds them (2017 to 2026, A.3)."""
+
+Row = tuple[str | None, ...]
+
+NO_REFERRAL: Row = (None,) * len(REFERRAL)
+NO_PLAN: Row = (None,) * (len(CPP) + len(CIN_PLAN))
 
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -175,6 +182,31 @@ def why_not_cin(header: Header) -> str | None:
     return None
 
 
+@dataclass
+class Tally:
+    """Values of CIN returns that became no part of a row, counted by the name of their element.
+
+    not_loaded: the census has it, no clause needs it (DP.7). unknown: the census, as documented, does not
+    have it there. repeated: another value of an item that a group has once (the first stays). empty: groups
+    (by name) that hold no value of a loaded item, and so give no row.
+    """
+
+    not_loaded: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    repeated: Counter[str] = field(default_factory=Counter)
+    empty: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Tally) -> None:
+        """Count what another tally counted too."""
+        for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True):
+            mine.update(theirs)
+
+
+def counted(counts: Counter[str]) -> str:
+    """Names with their counts, for a line that an analyst reads."""
+    return ", ".join(f"{name} ({count:,})" for name, count in sorted(counts.items()))
+
+
 def read_cin_xml(
     path: Path,
     key: bytes,
@@ -183,26 +215,38 @@ def read_cin_xml(
     return_year: int | None = None,
     chunk_rows: int = CHUNK_ROWS,
     note: Callable[[str], None] = say,
-) -> Iterator[pd.DataFrame]:
-    """Text rows of one CIN census, in chunks of about ``chunk_rows``.
+    tally: Tally | None = None,
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Text rows of one CIN census in one pass: name of the landing table and a chunk of its rows.
 
-    Columns: those of ``layout.CIN_RECORDS`` as text (dtype str, blanks are missing) and ``source_row``
-    (integer), the running number of the row in the file from 1. Every ChildProtectionPlans and every
-    CINPlanDates with content gives one row; a CINdetails without either gives one row without plan
-    dates; a Child without CINdetails gives one row without a referral date, which the gate sets aside.
+    Columns: those of the table (``layout.TABLES``) as text (dtype str, blanks are missing) and
+    ``source_row`` (integer), the running number of the row within its table and file from 1. Chunks of
+    several tables take turns; all of them together hold about ``chunk_rows``.
 
-    Where a single item occurs twice in its group, the first that is not blank counts. A birth date that
-    is not YYYY-MM-DD puts a fixed marker into birth_year, for which the gate sets the row aside.
+    - ``cin_records``: a row per ChildProtectionPlans and per CINPlanDates with content; one without plan
+      dates for a CINdetails without either; one without a referral date for a Child without CINdetails,
+      which the gate sets aside.
+    - ``cin_assessments``: a row per Assessments, factor codes joined by commas.
+    - ``cin_section47``: a row per Section47; and one without an enquiry for a DateOfInitialCPC of the
+      CINdetails itself (a child moving in).
+    - ``cin_reviews``: a row per CPPreviewDate, of however many Reviews groups.
+
+    A group has content when one of its loaded items does. Where a single item occurs twice in its group,
+    the first that is not blank counts. A birth date that is not YYYY-MM-DD puts a fixed marker into
+    birth_year, for which the gate sets the row aside.
 
     Parameters
     ----------
     key: key of the pupil pseudonyms (:func:`sfpc.landing.pseudonym.load_key`).
     la_code, return_year: used where the Header is missing or silent; the Header goes first.
-    note: takes a line naming elements that the census, as documented, does not have (not loaded).
+    note: takes a line naming elements that the census, as documented, does not have (not loaded), and one
+        naming items that occur twice with different values.
+    tally: counts what became no part of a row; complete when the reader is through.
 
     Raises InputError: not well-formed (line and column), a document type or entity declaration, not a
-    CIN census, LA or year unknown, an element whose name says that it identifies a person (DP.1). Rows
-    of earlier chunks may have been handed out by then: commit only when the reader is through.
+    CIN census, LA or year unknown, a Child or CINdetails where it cannot be, a Child of more than 4 MiB,
+    an element whose name says that it identifies a person (DP.1). Rows of earlier chunks may have been
+    handed out by then: commit only when the reader is through.
     """
     header = read_header(path)
     reason = why_not_cin(header)
@@ -223,146 +267,316 @@ def read_cin_xml(
             file=path,
             column="ReferenceDate",
         )
-    rows = _Rows(key, la, str(year), header.namespace)
-    return _chunks(path, rows, header.namespace, chunk_rows, note)
+    own = Tally()
+    yield from _chunks(path, _Rows(path, key, la, str(year), header.namespace, own), header.namespace, chunk_rows)
+    if own.unknown:
+        note(
+            f"{path}: elements that the census, as documented, does not have there; not loaded: {counted(own.unknown)}"
+        )
+    if own.repeated:
+        note(f"{path}: items that occur twice in their group, the first value kept: {counted(own.repeated)}")
+    if tally is not None:
+        tally.add(own)
+
+
+def child_values(values: Mapping[str, str], disabilities: Sequence[str], key: bytes, date_format: str = "iso") -> Row:
+    """What a row of ``cin_records`` says of the child, after year and LA: la_child_id to disability.
+
+    values: text of the items of ChildIdentifiers and ChildCharacteristics by name, blanks left out.
+    date_format: of the birth dates (:func:`sfpc.landing.pseudonym.birth_month`).
+    A birth date makes the child born, whatever else is there; an expected one alone makes it unborn (A.5).
+    """
+    born, expected = values.get("PersonBirthDate"), values.get("ExpectedPersonBirthDate")
+    is_expected = "0" if born else "1" if expected else None
+    return (
+        values.get("LAchildID"),
+        pupil_pseudonym(values.get("UPN"), key),
+        *birth_month(born or expected, date_format),
+        is_expected,
+        is_expected,
+        values.get("GenderCurrent") or values.get("Sex"),
+        values.get("Ethnicity"),
+        ",".join(disabilities) or None,
+    )
+
+
+def frame_of(table: Table, rows: list[Row], source_rows: Sequence[int]) -> pd.DataFrame:
+    """Rows in the order of a landing table's columns, as its reader hands them over."""
+    frame = pd.DataFrame(rows, columns=table.names, dtype="str")
+    frame["source_row"] = source_rows
+    return frame
+
+
+_TABLES = (CIN_RECORDS, CIN_ASSESSMENTS, CIN_SECTION47, CIN_REVIEWS)
 
 
 class _Rows:
-    """Rows of finished children (``done``) and of the child being read (``open``)."""
+    """Rows of the children read since the last chunk, per landing table."""
 
-    def __init__(self, key: bytes, la_code: str, return_year: str, namespace: str) -> None:
-        self.done: list[tuple[str | None, ...]] = []
-        self.open: list[tuple[str | None, ...]] = []
-        self._handed_out = 0
-        self._key = key
-        self._source = (return_year, la_code)
-        # Slots in a row's three parts, by element name: one look-up per element.
-        self._referral = {namespace + name: slot for slot, name in enumerate(_REFERRAL)}
-        self._cpp = {namespace + name: slot for slot, name in enumerate(_CPP)}
-        self._cin_plan = {namespace + name: slot for slot, name in enumerate(_CIN_PLAN, len(_CPP))}
-        self._plans = {
-            f"{namespace}ChildProtectionPlans": self._cpp,
-            f"{namespace}CINPlanDates": self._cin_plan,
+    def __init__(self, path: Path, key: bytes, la_code: str, return_year: str, namespace: str, tally: Tally) -> None:
+        def slots(names: Iterable[str], first: int = 0) -> dict[str, int]:
+            return {namespace + name: slot for slot, name in enumerate(names, first)}
+
+        self._path, self._key, self._tally = path, key, tally
+        self._source: Row = (return_year, la_code)
+        # Places of a group's items in its part of a row: one look-up per element.
+        self._referral, self._cpp, self._cin_plan = slots(REFERRAL), slots(CPP), slots(CIN_PLAN, len(CPP))
+        self._assessment, self._section47 = slots(ASSESSMENT), slots(SECTION47)
+        self._about = {namespace + name: name for name in ABOUT_CHILD}
+        self._not_loaded = {
+            namespace + group: frozenset(namespace + name for name in names) for group, names in NOT_LOADED.items()
         }
-        self._about_child = {f"{namespace}{name}" for name in ("ChildIdentifiers", "ChildCharacteristics")}
-        self._disabilities = f"{namespace}Disabilities"
-        self._prefix = len(namespace)
+        self._about_groups = frozenset((f"{namespace}ChildIdentifiers", f"{namespace}ChildCharacteristics"))
+        self._header_groups = frozenset(namespace + n for n in ("CollectionDetails", "Source", "Content", "CBDSLevels"))
+        self._header_items = frozenset(namespace + name for name in ("Collection", "ReferenceDate", "LEA"))
+        self.child = f"{namespace}Child"
+        self._header = f"{namespace}Header"
+        self._details = f"{namespace}CINdetails"
+        self._disabilities, self._disability = f"{namespace}Disabilities", f"{namespace}Disability"
+        self._assessments = f"{namespace}Assessments"
+        self._factors, self._factor = f"{namespace}FactorsIdentifiedAtAssessment", f"{namespace}AssessmentFactors"
+        self._enquiry, self._conference = f"{namespace}Section47", f"{namespace}DateOfInitialCPC"
+        self._cin_plans, self._cpps = f"{namespace}CINPlanDates", f"{namespace}ChildProtectionPlans"
+        self._reviews, self._review = f"{namespace}Reviews", f"{namespace}CPPreviewDate"
+        self._pre_proceedings = f"{namespace}PreProceedingsandFGDM"
+        self._rows: list[list[Row]] = [[] for _ in _TABLES]
+        self._records, self._assessed, self._enquiries, self._reviewed = self._rows
+        self._handed_out = [0] * len(_TABLES)
 
-    def add_referral(self, details: ET.Element) -> None:
-        """Rows of one CINdetails."""
-        referral: list[str | None] = [None] * len(_REFERRAL)
-        plans: list[tuple[str | None, ...]] = []
-        for item in details:
-            slot = self._referral.get(item.tag)
-            if slot is not None:
-                if referral[slot] is None:
-                    referral[slot] = _text(item)
-            elif item.tag in self._plans:
-                plan = _slots(item, self._plans[item.tag])
-                if plan != _NO_PLAN:
-                    plans.append(plan)
-        self.open += [(*referral, *plan) for plan in plans or [_NO_PLAN]]
-
-    def end_child(self, child: ET.Element) -> None:
-        """Put the child's own values in front of its rows."""
+    def add_child(self, child: ET.Element) -> None:
+        """Rows of one finished Child."""
         values: dict[str, str] = {}
         disabilities: list[str] = []
+        referrals: list[ET.Element] = []
         for group in child:
-            if group.tag not in self._about_child:
-                continue
-            for item in group:
-                if item.tag == self._disabilities:
-                    disabilities += [text for code in item if (text := _text(code))]
-                elif text := _text(item):
-                    values.setdefault(item.tag[self._prefix :], text)
-        born, expected = values.get("PersonBirthDate"), values.get("ExpectedPersonBirthDate")
-        is_expected = "0" if born else "1" if expected else None
-        front = (
-            *self._source,
-            values.get("LAchildID"),
-            pupil_pseudonym(values.get("UPN"), self._key),
-            *birth_month(born or expected, "iso"),
-            is_expected,
-            is_expected,
-            values.get("GenderCurrent") or values.get("Sex"),
-            values.get("Ethnicity"),
-            ",".join(disabilities) or None,
-        )
-        nothing = ((None,) * len(_REFERRAL) + _NO_PLAN,)
-        self.done += [front + row for row in self.open or nothing]
-        self.open = []
+            tag = group.tag
+            if tag == self._details:
+                referrals.append(group)
+            elif tag in self._about_groups:
+                self._add_about(group, values, disabilities)
+            else:
+                self._set_aside(group)
+        about = child_values(values, disabilities, self._key)
+        front = self._source + about
+        if not referrals:
+            self._records.append(front + NO_REFERRAL + NO_PLAN)
+        for details in referrals:
+            self._add_referral(details, front, (*self._source, about[0]))
 
-    def take(self) -> pd.DataFrame:
-        """Hand over the finished rows."""
-        frame = pd.DataFrame(self.done, columns=list(_COLUMNS), dtype="str")[CIN_RECORDS.names]
-        first = self._handed_out + 1
-        self._handed_out += len(self.done)
-        frame["source_row"] = range(first, self._handed_out + 1)
-        self.done = []
-        return frame
+    def _add_about(self, group: ET.Element, values: dict[str, str], disabilities: list[str]) -> None:
+        for item in group:
+            name = self._about.get(item.tag)
+            if name is not None:
+                text = self._leaf(item)
+                if text is not None and values.setdefault(name, text) != text:
+                    self._tally.repeated[name] += 1
+            elif item.tag == self._disabilities:
+                disabilities += self._list(item, self._disability)
+            else:
+                self._no_value(item, group.tag)
+
+    def _add_referral(self, details: ET.Element, front: Row, child: Row) -> None:
+        """Rows of one CINdetails, of all tables."""
+        referral: list[str | None] = [None] * len(REFERRAL)
+        conference: list[str | None] = [None]
+        plans: list[Row] = []
+        assessments: list[Row] = []
+        enquiries: list[Row] = []
+        reviews: list[Row] = []
+        for item in details:
+            tag = item.tag
+            slot = self._referral.get(tag)
+            if slot is not None:
+                self._put(item, referral, slot)
+            elif tag == self._assessments:
+                factors: list[str] = []
+                dates = self._group(item, self._assessment, len(ASSESSMENT), self._factors, self._factor, factors)
+                self._keep(item, (*dates, ",".join(factors) or None), assessments)
+            elif tag == self._enquiry:
+                self._keep(item, self._group(item, self._section47, len(SECTION47)), enquiries)
+            elif tag == self._cin_plans:
+                self._keep(item, self._group(item, self._cin_plan, len(NO_PLAN)), plans)
+            elif tag == self._cpps:
+                days: list[str] = []
+                plan = self._group(item, self._cpp, len(NO_PLAN), self._reviews, self._review, days)
+                self._keep(item, plan, plans)
+                reviews += [(plan[0], day) for day in days]
+            elif tag == self._conference:
+                self._put(item, conference, 0)
+            elif tag == self._pre_proceedings:
+                for inner in item:
+                    self._no_value(inner, tag)
+            else:
+                self._set_aside(item)
+        if conference[0] is not None:
+            enquiries.append((None, conference[0]))
+        before = front + tuple(referral)
+        self._records += [before + plan for plan in plans or (NO_PLAN,)]
+        key = (*child, referral[0])
+        self._assessed += [key + row for row in assessments]
+        self._enquiries += [key + row for row in enquiries]
+        self._reviewed += [key + row for row in reviews]
+
+    def _group(
+        self,
+        group: ET.Element,
+        slots: dict[str, int],
+        width: int,
+        list_tag: str | None = None,
+        leaf_tag: str = "",
+        listed: list[str] | None = None,
+    ) -> Row:
+        """Values of one group by slot; the leaves of the list that it may hold go to ``listed``."""
+        values: list[str | None] = [None] * width
+        for item in group:
+            tag = item.tag
+            slot = slots.get(tag)
+            if slot is not None:
+                self._put(item, values, slot)
+            elif tag == list_tag and listed is not None:
+                listed += self._list(item, leaf_tag)
+            else:
+                self._no_value(item, group.tag)
+        return tuple(values)
+
+    def _put(self, item: ET.Element, values: list[str | None], slot: int) -> None:
+        """The first value that is not blank counts."""
+        text = self._leaf(item)
+        if text is not None:
+            if values[slot] is None:
+                values[slot] = text
+            elif values[slot] != text:
+                self._tally.repeated[_local(item.tag)] += 1
+
+    def _keep(self, group: ET.Element, row: Row, rows: list[Row]) -> None:
+        if any(row):
+            rows.append(row)
+        else:
+            self._tally.empty[_local(group.tag)] += 1
+
+    def _list(self, group: ET.Element, leaf_tag: str) -> list[str]:
+        texts = []
+        for leaf in group:
+            if leaf.tag != leaf_tag:
+                self._set_aside(leaf)
+            elif (text := self._leaf(leaf)) is not None:
+                texts.append(text)
+        return texts
+
+    def _leaf(self, item: ET.Element) -> str | None:
+        if len(item):
+            for inner in item:
+                self._set_aside(inner)
+        text = item.text
+        return (text.strip() or None) if text is not None else None
+
+    def _no_value(self, item: ET.Element, group: str) -> None:
+        """An item that becomes nothing: the census has it in this group, or not."""
+        if item.tag not in self._not_loaded.get(group, ()):
+            self._set_aside(item)
+        elif self._leaf(item) is not None:
+            self._tally.not_loaded[_local(item.tag)] += 1
+
+    def add_other(self, element: ET.Element) -> None:
+        """An element beside the children: the Header, or one that the census does not have."""
+        if element.tag != self._header:
+            self._set_aside(element)
+            return
+        groups = list(element)
+        while groups:
+            item = groups.pop()
+            if item.tag in self._header_groups:
+                groups += item
+            elif item.tag in self._header_items:
+                self._leaf(item)
+            else:
+                self._no_value(item, self._header)
+
+    def _set_aside(self, element: ET.Element) -> None:
+        """Name every element of a part that is not where the census has it; refuse what may not be there."""
+        for inner in element.iter():
+            name = _local(inner.tag)
+            if is_identifying(name):
+                raise InputError(
+                    "this element identifies a person and must not be in the file; nothing of the file is loaded "
+                    "(DP.1)",
+                    file=self._path,
+                    column=name,
+                )
+            if name in ("Child", "CINdetails"):
+                above = "Children" if name == "Child" else "a Child"
+                raise InputError(f"{name} outside {above}", file=self._path, column=name)
+            self._tally.unknown[name] += 1
+
+    @property
+    def held(self) -> int:
+        """Rows that wait to be taken."""
+        return sum(map(len, self._rows))
+
+    def take(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Hand over the finished rows of every table that has some."""
+        for number, table in enumerate(_TABLES):
+            rows = self._rows[number]
+            if rows:
+                first = self._handed_out[number] + 1
+                self._handed_out[number] += len(rows)
+                frame = frame_of(table, rows, range(first, first + len(rows)))
+                rows.clear()
+                yield table.name, frame
 
 
-def _chunks(
-    path: Path, rows: _Rows, space: str, chunk_rows: int, note: Callable[[str], None]
-) -> Iterator[pd.DataFrame]:
-    documented = {space + name for name in _DOCUMENTED}
-    children_tag, child_tag, details_tag = (space + name for name in ("Children", "Child", "CINdetails"))
-    unknown: set[str] = set()
-    children: ET.Element | None = None
-    held = 0
-    with _parsing(path) as events:
-        for event, element in events:
-            tag = element.tag
-            if event == "start":
-                held += 1
-                if held > _MOST_ELEMENTS_PER_CHILD:
-                    raise InputError(
-                        f"more than {_MOST_ELEMENTS_PER_CHILD} elements outside or inside one Child",
-                        file=path,
-                    )
-                if tag not in documented:
-                    unknown.add(_allowed(_local(tag), path))
-                elif tag == children_tag:
-                    children = element
-                elif tag == child_tag and rows.open:
-                    break
-            elif tag == details_tag:
-                rows.add_referral(element)
-                element.clear()
-            elif tag == child_tag:
-                rows.end_child(element)
-                held = 0
-                if children is not None:
-                    children.clear()
-                if len(rows.done) >= chunk_rows:
-                    yield rows.take()
-    if rows.open:
-        raise InputError("CINdetails outside a Child", file=path, column="CINdetails")
-    if rows.done:
-        yield rows.take()
-    if unknown:
-        note(
-            f"{path}: elements that the census, as documented, does not have; not loaded: {', '.join(sorted(unknown))}"
-        )
+def _chunks(path: Path, rows: _Rows, namespace: str, chunk_rows: int) -> Iterator[tuple[str, pd.DataFrame]]:
+    for element, is_in_children in _finished(path, f"{namespace}Children"):
+        if not is_in_children or element.tag != rows.child:
+            rows.add_other(element)
+            continue
+        rows.add_child(element)
+        if rows.held >= chunk_rows:
+            yield from rows.take()
+    yield from rows.take()
 
 
-def _allowed(name: str, path: Path) -> str:
-    if is_identifying(name):
-        raise InputError(
-            "this element identifies a person and must not be in the file; nothing of the file is loaded (DP.1)",
-            file=path,
-            column=name,
-        )
-    return name
+def _finished(path: Path, children_tag: str) -> Iterator[tuple[ET.Element, bool]]:
+    """Every finished element of Children (True) and beside Children (False), in order, then forgotten.
+
+    The parser builds the tree on its own, without an event per element: an element above the root is put
+    into the builder first, so that the tree can be looked at while it grows. Of each list, the last element
+    may still grow; those before it are finished.
+    """
+    builder = ET.TreeBuilder()
+    above = builder.start("above", {})
+    parser = ET.XMLParser(target=builder)
+    unfinished = 0
+    with path.open("rb") as handle:
+        while block := handle.read(_BLOCK):
+            with _well_formed(path):
+                parser.feed(block)
+            unfinished += len(block)
+            for finished in _cut(above, children_tag, 1):
+                unfinished = 0
+                yield finished
+            if unfinished > _MOST_BYTES_PER_CHILD:
+                raise InputError(
+                    f"more than {_MOST_BYTES_PER_CHILD} bytes without the end of a Child: not a CIN census", file=path
+                )
+    with _well_formed(path):
+        parser.close()
+    yield from _cut(above, children_tag, 0)
 
 
-def _slots(group: ET.Element, slots: dict[str, int]) -> tuple[str | None, ...]:
-    values = list(_NO_PLAN)
-    for item in group:
-        slot = slots.get(item.tag)
-        if slot is not None and values[slot] is None:
-            values[slot] = _text(item)
-    return tuple(values)
+def _cut(above: ET.Element, children_tag: str, growing: int) -> Iterator[tuple[ET.Element, bool]]:
+    """Take the finished elements out of the tree; the last ``growing`` (0 or 1) of each list may still grow."""
+    for root in above:
+        groups = list(root)
+        for place, group in enumerate(groups, start=1):
+            is_growing = growing and place == len(groups)
+            if group.tag == children_tag:
+                finished = group[: len(group) - 1] if is_growing else group[:]
+                del group[: len(finished)]
+                yield from ((element, True) for element in finished)
+            elif not is_growing:
+                yield group, False
+        del root[: len(groups) - growing]
 
 
 def _text(element: ET.Element) -> str | None:
@@ -377,11 +591,16 @@ def _local(tag: str) -> str:
 @contextmanager
 def _parsing(path: Path) -> Iterator[Iterator[tuple[str, ET.Element]]]:
     """Start and end events of a file; a break in the XML is told with its line and column."""
-    with path.open("rb") as handle:
-        try:
-            yield ET.iterparse(handle, events=("start", "end"))
-        except ET.ParseError as error:
-            raise _not_xml(error, path, error.position) from error
+    with path.open("rb") as handle, _well_formed(path):
+        yield ET.iterparse(handle, events=("start", "end"))
+
+
+@contextmanager
+def _well_formed(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ET.ParseError as error:
+        raise _not_xml(error, path, error.position) from error
 
 
 def _not_xml(error: Exception, path: Path, position: tuple[int, int]) -> InputError:

@@ -31,10 +31,9 @@ from sfpc import __version__
 from sfpc.errors import InputError, QuarantineError, SfpcError
 from sfpc.landing import identifiers
 from sfpc.landing.account import Breach, LandingSettings, breaches, summarise
+from sfpc.landing.dates import DATE_FORMATS, date_sql
 from sfpc.landing.layout import TABLES, Column, Table
 from sfpc.landing.pseudonym import NOT_A_DATE
-
-DATE_FORMATS = {"iso": ("%Y-%m-%d", "YYYY-MM-DD"), "uk": ("%d/%m/%Y", "dd/mm/yyyy")}
 
 RECONCILIATION_COLUMNS = (
     "file",
@@ -175,7 +174,9 @@ class Gate:
         self._ignored: list[dict[str, str]] = []
         self._notes: list[dict[str, str]] = []
         self._contents: dict[tuple[str, str, str], str] = {}
-        self._pending: tuple[str, Path, str] | None = None
+        self._told: dict[str, list[dict[str, object]]] = {}
+        self._part_names: dict[Path, str] = {}
+        self._pending: dict[str, tuple[Path, str]] = {}
 
     def _close_in(self, *folders: Path) -> None:
         """Let the database touch the input and the work folder and nothing else, for good (DP.1)."""
@@ -200,19 +201,22 @@ class Gate:
         shutil.rmtree(self._work, ignore_errors=True)
 
     def add_rows(self, table: str, file: Path, rows: pd.DataFrame, date_format: str) -> None:
-        """Take text rows (columns of the landing table plus ``source_row``) read from ``file``."""
+        """Take text rows (columns of the landing table plus ``source_row``) read from ``file``.
+
+        Pieces of several tables of one file may come in turns.
+        """
         self._con.register("given_rows", rows)
-        if self._pending != (table, file, date_format):
-            self._finish_rows()
-            self._pending = (table, file, date_format)
+        if self._pending.get(table) != (file, date_format):
+            self._finish_rows(table)
+            self._pending[table] = (file, date_format)
             # A column without a value in the first piece is text all the same.
             text = [n for n in rows.columns if rows[n].dtype == object or pd.api.types.is_string_dtype(rows[n])]
             casts = ", ".join(f"cast({name} as varchar) as {name}" for name in text)
             self._con.execute(
-                "create or replace temp table pending_rows as "
+                f"create or replace temp table pending_{table} as "
                 f"select *{f' replace ({casts})' if casts else ''} from given_rows where false"
             )
-        self._con.execute("insert into pending_rows by name select * from given_rows")
+        self._con.execute(f"insert into pending_{table} by name select * from given_rows")
         self._con.unregister("given_rows")
 
     def add_empty(self, table: str, file: Path) -> None:
@@ -231,6 +235,20 @@ class Gate:
         if entry not in self._notes:
             self._notes.append(entry)
 
+    def tell(self, topic: str, file: Path, **facts: object) -> None:
+        """Add a row to the manifest's table ``topic``: what a reader found out about a file, besides its rows."""
+        self._told.setdefault(topic, []).append({"file": self.name_of(file), **facts})
+
+    def scratch(self) -> Path:
+        """A private folder for what readers must put down (members of archives); gone when the gate is."""
+        folder = self._work / "tmp" / "scratch"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def name_part(self, part: Path, container: Path, name: str) -> None:
+        """Call a file that was taken out of another one ``container!name`` in the account; hash the other one too."""
+        self._part_names[part] = f"{self._look_at(container)}!{name}"
+
     def add_query(self, table: str, file: Path, query: str, date_format: str) -> None:
         """Take the rows of a DuckDB query over ``file``, in the columns of the table plus ``source_row``.
 
@@ -240,12 +258,13 @@ class Gate:
         self._finish_rows()
         self._take(table, file, query, date_format)
 
-    def _finish_rows(self) -> None:
-        """Rows of one file may come in pieces; they are judged together once the file is through."""
-        if self._pending is not None:
-            (table, file, date_format), self._pending = self._pending, None
-            self._take(table, file, "select * from pending_rows", date_format)
-            self._con.execute("drop table pending_rows")
+    def _finish_rows(self, only: str | None = None) -> None:
+        """Rows of one file and table may come in pieces; they are judged together once the file is through."""
+        for table in [only] if only else list(self._pending):
+            if table in self._pending:
+                file, date_format = self._pending.pop(table)
+                self._take(table, file, f"select * from pending_{table}", date_format)
+                self._con.execute(f"drop table pending_{table}")
 
     def _take(self, table: str, file: Path, query: str, date_format: str) -> None:
         try:
@@ -428,6 +447,7 @@ class Gate:
             ],
             "ignored": sorted(self._ignored, key=lambda entry: (entry["file"], entry["reason"])),
             "notes": self._notes,
+            **self._told,
             "windows": {
                 f"{kind}:{table}": [w.first_day.isoformat(), w.last_day.isoformat()]
                 for (kind, table), w in self._windows.items()
@@ -483,6 +503,8 @@ class Gate:
 
     def name_of(self, file: Path) -> str:
         """A file's name as the account gives it: relative to the base folder where it lies below it."""
+        if file in self._part_names:
+            return self._part_names[file]
         if self._base is not None and file.resolve().is_relative_to(self._base):
             return str(file.resolve().relative_to(self._base))
         return str(file)
@@ -623,7 +645,7 @@ class _Judged:
     ) -> None:
         self.layout = layout
         self._types = types
-        self._style, self._spelt = DATE_FORMATS[date_format]
+        self._date_format, self._spelt = date_format, DATE_FORMATS[date_format]
         self._settings = settings
         self.blanks = self._find_blanks()
 
@@ -663,14 +685,14 @@ class _Judged:
         return " + ".join(bits) or "0"
 
     def _value(self, column: Column) -> str:
-        """The typed value of a column; the one home of how a date is read."""
+        """The typed value of a column."""
         name, given = column.name, self._types[column.name]
         if column.type == "VARCHAR":
             return _as_text(name, given)
         if column.type == "DATE":
             if given == "DATE" or given.startswith("TIMESTAMP"):
                 return f"cast({name} as date)"
-            return f"cast(try_strptime({_as_text(name, given)}, '{self._style}') as date)"
+            return date_sql(_as_text(name, given), self._date_format)
         text = _as_text(name, given)
         form = rf"regexp_full_match({text}, '-?[0-9]{{1,{_MOST_DIGITS}}}(\.0*)?')"
         return f"case when {form} then try_cast({text} as {column.type.lower()}) end"
@@ -753,7 +775,8 @@ class _Judged:
         return out
 
     def _decides_row(self, name: str) -> bool:
-        return name == self.layout.starts or any(c.required for c in self.layout.columns if c.name == name)
+        starts = re.findall(r"\w+", self.layout.starts or "")
+        return name in starts or any(c.required for c in self.layout.columns if c.name == name)
 
     def _find_blanks(self) -> list[_Blank]:
         """Dates that cannot be and that the row can do without, and plans that end before they start."""

@@ -25,8 +25,9 @@ their share within the file: they are taken for an identifier when their form is
 or when more of them pass the check than chance explains (:data:`FOREIGN_SHARE`, :data:`CHANCE_LIMIT`).
 
 What cannot be told apart, and lands: nine bare digits as a child code (a passport number has no public check
-digit), an unknown upper-case code of at most four letters that is no common name, and a name among the labels
-of a published table of fewer than ``LABEL_ROWS`` rows.
+digit), an unknown upper-case code of at most four letters that is no common name, a name among the labels
+of a published table of fewer than ``LABEL_ROWS`` rows, and a single word as a child code, neither a common name
+nor written as one, in a file of fewer than ``PREFIX_ROWS`` rows.
 
 Source: the brief's data-protection clause DP.1; NHS Data Dictionary (NHS number), DfE guides to UPNs and to
 ULNs (check characters), HMRC manual NIM39110 (National Insurance numbers), docs/raw_data.md traps 6 and 18.
@@ -417,8 +418,9 @@ def _from_name(rows: int) -> list[str]:
     return [
         f"when regexp_matches(u, '[0-9]') and word in ({names}) then 'reference made from a name'",
         f"when ({is_rare}) and ({_REFERENCE}) then 'reference made from a name'",
-        f"when {_WORDS_ONLY} and (word in ({names}) or "
-        r"regexp_matches(u, '[\p{L}]{4,}|[\p{L}]{2,}[ ,]+[\p{L}]{2,}')) then 'name of a person'",
+        f"when {_WORDS_ONLY} and (word in ({names}) or ({rows} >= {PREFIX_ROWS} and regexp_matches(u, '[\\p{{L}}]{{4,}}')) "
+        r"or regexp_matches(u, '[\p{L}]{2,}[ ,]+[\p{L}]{2,}') or regexp_full_match(value, '[\p{Lu}][\p{Ll}]{3,}')) "
+        "then 'name of a person'",
     ]
 
 

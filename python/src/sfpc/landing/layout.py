@@ -32,7 +32,8 @@ class Table:
     """One landing table.
 
     starts, ends: columns of the interval that the row is about; a row is out of the data window
-    (DP.2) when that interval lies wholly outside it. An interval without an end is still open.
+    (DP.2) when that interval lies wholly outside it. An interval without an end is still open. Without
+    ``ends`` the row is about one day, and ``starts`` may be an expression over its columns.
     about: what the rows are about, in words, and the columns that tell two of them apart; returns repeat
     what is still open, so there are more rows than things.
     """
@@ -119,7 +120,7 @@ CIN_SECTION47 = _table(
     *_REFERRAL_KEY,
     Column("enquiry_start_date", "DATE", "an NFA referral has none (rule 8831, A.6); FV.SAMPLE.6"),
     Column("initial_conference_date", "DATE", "a child protection plan starts that day (rule 2885, A.6); FV.OUT.S1"),
-    starts="enquiry_start_date",
+    starts="coalesce(enquiry_start_date, initial_conference_date)",
     about=("section 47 enquiries", ("la_code", "la_child_id", "referral_date", "enquiry_start_date")),
 )
 

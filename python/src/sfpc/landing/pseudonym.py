@@ -9,11 +9,11 @@ import hmac
 import os
 import re
 import secrets
-from datetime import date
 from functools import lru_cache
 from pathlib import Path
 
 from sfpc.errors import SfpcError
+from sfpc.landing.dates import to_date
 
 KEY_VARIABLE = "SFPC_PSEUDONYM_KEY"
 KEY_FILE = "pseudonym.key"
@@ -24,10 +24,6 @@ NOT_A_DATE = "not a date"
 
 _UPN = re.compile(r"[A-Z][0-9]{11}[0-9A-Z]", re.ASCII)
 _BLANKS = re.compile(r"\s+")
-_BIRTH = {
-    "iso": re.compile(r"(?P<y>[0-9]{4})-(?P<m>[0-9]{2})-(?P<d>[0-9]{2})"),
-    "uk": re.compile(r"(?P<d>[0-9]{1,2})/(?P<m>[0-9]{1,2})/(?P<y>[0-9]{4})"),
-}
 _IDENTIFYING = re.compile(
     r"(?:^|fore|sur|first|last|middle|family|given|full|birth|child|pupil|person|parent|mother|father)"
     r"names?$|address|postcode|nhs|nationalinsurance|^nino$|^ni(?:no|number)|passport|telephone|phone|mobile"
@@ -101,21 +97,18 @@ def _make_key(path: Path) -> None:
 
 
 @lru_cache(maxsize=65536)
-def birth_month(value: str | None, date_format: str) -> tuple[str | None, str | None]:
-    """Year and month, as text, of a birth date written as ``iso`` or ``uk`` (dd/mm/yyyy).
+def birth_month(value: str | None, date_format: str, return_year: int | None = None) -> tuple[str | None, str | None]:
+    """Year and month, as text, of a birth date in one of the declared formats of :mod:`sfpc.landing.dates`.
 
-    The day is dropped. A blank gives two None; a value that is not a date of that form gives
-    ``NOT_A_DATE`` as the year, never the value itself: part of it may be the day.
+    The day is dropped. ``return_year`` decides the century of a year of two digits. A blank gives two
+    None; a value that is not a date of that form gives ``NOT_A_DATE`` as the year, never the value
+    itself: part of it may be the day.
     """
     text = (value or "").strip()
     if not text:
         return None, None
-    parts = _BIRTH[date_format].fullmatch(text)
-    try:
-        if parts is None:
-            raise ValueError
-        day = date(int(parts["y"]), int(parts["m"]), int(parts["d"]))
-    except ValueError:
+    day = to_date(text, date_format, return_year)
+    if day is None:
         return NOT_A_DATE, None
     return str(day.year), str(day.month)
 

@@ -1,7 +1,8 @@
 """Synthetic national extracts: what a researcher receives, written LA by LA, with the planted truth beside.
 
 Files carry the names met in public code: ``CIN_2018_to_2025``, ``CLA_Episode_Data``,
-``Spring_Census_2021``, ``Absence_2021_3Term``, ``LA_Statistics`` (docs/synthetic_extracts.md). Each LA is
+``Spring_Census_2021``, ``Absence_2021_3Term``, ``LA_Statistics`` (docs/synthetic_extracts.md); the published
+tables that belong to them lie in the folder ``published``. Each LA is
 drawn, laid out by SQL and written to parts on disk; the parts are then streamed, in order, into the
 extracts. Memory is bounded by one LA, and the same seed gives the same bytes.
 """
@@ -24,6 +25,7 @@ from sfpc.landing.gate import replace_folder
 from sfpc.progress import say
 from sfpc.synthetic.absence import draw_absence, read_terms
 from sfpc.synthetic.process import ETHNICITIES, SOURCES, LaLives, World, draw_la, draw_world, planned_rates
+from sfpc.synthetic.published import write_published
 from sfpc.synthetic.scenario import (
     FIRST_RETURN_YEAR,
     LAST_DAY,
@@ -94,6 +96,7 @@ def synthesise(
                 if not quiet and (number % 5 == 0 or number == len(scenario.las)):
                     say(f"  synthetic children: {number} of {len(scenario.las)} LAs")
             rows = _write(con, parts, work, file_format, quiet)
+            write_published(parts, work / "published", seeds_dir)
             _write_truth(con, parts, truth_work, scenario, world)
     except BaseException:
         for folder in (work, truth_work):

@@ -1,8 +1,9 @@
 """Synthetic children as statutory returns: CIN census XML and SSDA903 CSV from the landing tables.
 
 The landing tables of the synthetic national extracts hold year and month of birth only, so the returns
-carry an invented day, the 15th. UPNs are invented from the pupil pseudonyms. Element order, headers and
-code sets: docs/raw_data.md, sections A and B.
+carry an invented day, the 15th. UPNs are invented from the pupil pseudonyms. Assessments, section 47
+enquiries and reviews, which national extracts do not hold, are derived from the referral and its plans alone,
+by the rules of A.6. Element order, headers and code sets: docs/raw_data.md, sections A and B.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from itertools import count
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, Protocol, TextIO
 from xml.sax.saxutils import escape
 
 import duckdb
@@ -61,8 +65,27 @@ _CIN_REFERRAL = (
     "closure_reason",
     "referral_nfa",
 )
+# Of the referral over all returns: what happens in one year must agree with what the next will say.
+_CIN_OUTLOOK = ("last_closure_date", "is_assessed_only")
 _CIN_PLAN = ("cin_plan_start_date", "cin_plan_end_date")
 _CPP = ("cpp_start_date", "cpp_end_date", "cpp_initial_category", "cpp_previous_count")
+
+# First and last census of the factors that changed (A.3); 9A says who is an unaccompanied asylum-seeking
+# child, which is the SSDA903's to say.
+_FACTORS: tuple[tuple[str, int, int], ...] = (
+    *((f"{number}{letter}", 0, 9999) for number in range(1, 7) for letter in "ABC"),
+    *((code, 0, 9999) for code in ("7A", "8B", "10A", "11A", "12A", "13A", "14A", "15A", "16A", "17A")),
+    *((code, 0, 2020) for code in ("18A", "19A")),
+    *((code, 2021, 9999) for code in ("18B", "18C", "19B", "19C")),
+    ("24A", 2022, 9999),
+)
+_NO_FACTOR = "21"
+# Days: an assessment takes 10 to 45; the conference is due 15 working days after the enquiry starts; a plan is
+# reviewed after three months, then every six.
+_ASSESSMENT_DAYS = (10, 45)
+_CONFERENCE_DAYS = 21
+_REVIEW_DAYS = (84, 168)
+_REASSESSED_AFTER_DAYS = 365
 
 _Row = tuple[Any, ...]
 
@@ -71,7 +94,8 @@ _Row = tuple[Any, ...]
 class WrittenReturns:
     """What was written: files, and the children, referrals, plans and episodes in them.
 
-    children: Child elements; looked_after: rows of the Header files.
+    children: Child elements; looked_after: rows of the Header files; enquiries: Section47 groups; reviews:
+    dates of them.
     """
 
     cin_files: int = 0
@@ -80,6 +104,9 @@ class WrittenReturns:
     referrals: int = 0
     cpps: int = 0
     cin_plans: int = 0
+    assessments: int = 0
+    enquiries: int = 0
+    reviews: int = 0
     episodes: int = 0
     looked_after: int = 0
 
@@ -90,6 +117,7 @@ def write_returns(
     la_codes: list[str] | None = None,
     years: list[int] | None = None,
     *,
+    cin_format: Literal["xml", "blades"] = "xml",
     replace: bool = False,
     progress: Callable[[str], None] = say,
 ) -> WrittenReturns:
@@ -97,7 +125,8 @@ def write_returns(
 
     For every LA and return year: ``<la>/cin/CIN_<year>.xml``, and ``<la>/ssda903/<year>-episodes.csv``,
     ``-header.csv``, ``-uasc.csv`` and ``-ad1.csv`` (one newline, as files with nothing to return have).
-    The same tables give the same bytes. The folder appears when all is written.
+    The same tables give the same bytes. The folder appears when all is written. A census as ``blades`` is a
+    folder ``<la>/cin/CIN_<year>`` of flat tables with dates as dd/mm/yyyy (docs/raw_data.md A.8).
 
     A child that is unborn or whose birth date is an expected one gets ExpectedPersonBirthDate, any other
     PersonBirthDate. Gender codes 1, 2, 0, 9 to 2024, Sex M, F, U from 2025. A bare disability flag
@@ -109,7 +138,7 @@ def write_returns(
     ----------
     landing_dir: ``<table>/*.parquet`` for cin_records, cla_episodes and cla_children, typed.
     la_codes, years: what to write; None for all.
-    replace: whether a target folder that holds files may be replaced.
+    cin_format: how the censuses are written. replace: whether a target folder that holds files may be replaced.
 
     Raises InputError for a missing table, an LA code that is no code, nothing to write; SfpcError when
     the target holds files and ``replace`` is off.
@@ -129,7 +158,7 @@ def write_returns(
             con.execute("set memory_limit = '4GB'")
             _prepare(con, landing_dir, la_codes, years)
             written = WrittenReturns()
-            _write_cin(con, aside, written)
+            _write_cin(con, aside, written, _XmlCensus if cin_format == "xml" else _FlatCensus)
             _write_ssda903(con, aside, written)
         shutil.rmtree(spill, ignore_errors=True)
         if not (written.cin_files or written.ssda903_sets):
@@ -154,6 +183,19 @@ def _prepare(
     for table in ("cin_records", "cla_episodes", "cla_children"):
         files = str(landing_dir / table / "*.parquet").replace("'", "''")
         con.execute(f"create temp view all_{table} as select * from read_parquet('{files}', union_by_name = true)")
+    con.execute(
+        """
+        create temp view cin_referrals as
+        select
+            *,
+            max(closure_date) over same_referral as last_closure_date,
+            coalesce(
+                bool_or(upper(trim(closure_reason)) in ('RC8', 'RC9')) over same_referral, false
+            ) as is_assessed_only
+        from all_cin_records
+        window same_referral as (partition by la_code, la_child_id, referral_date)
+        """
+    )
     con.execute("create temp table wanted_la as select unnest(?::varchar[]) as la", [la_codes or []])
     con.execute("create temp table wanted_year as select unnest(?::int[]) as year", [years or []])
     wanted = " and ".join(
@@ -184,9 +226,9 @@ def _prepare(
     )
     if con.execute("select 1 from upns where upn is null").fetchone():
         raise SfpcError("more than three pupil pseudonyms share one invented UPN")
-    for table in ("cin_records", "cla_children"):
+    for table, source in (("cin_records", "cin_referrals"), ("cla_children", "all_cla_children")):
         con.execute(
-            f"create temp view {table} as select t.*, u.upn from all_{table} as t "
+            f"create temp view {table} as select t.*, u.upn from {source} as t "
             f"left join upns as u using (pupil_id) where {wanted}"
         )
     con.execute(f"create temp view cla_episodes as select * from all_cla_episodes where {wanted}")
@@ -203,17 +245,48 @@ def _batches(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[_Row]:
         yield from rows
 
 
-def _write_cin(con: duckdb.DuckDBPyConnection, folder: Path, written: WrittenReturns) -> None:
+@dataclass
+class _Referral:
+    """One CINdetails: its own items, and the groups in it."""
+
+    items: _Row
+    assessments: list[tuple[str, str | None, list[str]]] = field(default_factory=list)
+    cin_plans: list[_Row] = field(default_factory=list)
+    enquiries: list[tuple[str, str, str | None, bool]] = field(default_factory=list)
+    cpps: list[_Row] = field(default_factory=list)
+    reviews: list[list[str]] = field(default_factory=list)
+    moved_in_with: str | None = None
+
+
+class _Census(Protocol):
+    """One census being written, child by child."""
+
+    def __init__(self, folder: Path, la: str, year: int) -> None:
+        """Begin a census of one LA and year below its folder."""
+
+    def child(self, child: _Row) -> None:
+        """Begin a child."""
+
+    def referral(self, referral: _Referral) -> None:
+        """A referral of the child begun last."""
+
+    def close(self) -> None:
+        """End the census."""
+
+
+def _write_cin(con: duckdb.DuckDBPyConnection, folder: Path, written: WrittenReturns, census_of: type[_Census]) -> None:
     """One census per LA and year, from one pass over all rows in order."""
     child_end = 2 + len(_CIN_CHILD)
     referral_end = child_end + len(_CIN_REFERRAL)
-    plan_end = referral_end + len(_CIN_PLAN)
+    outlook_end = referral_end + len(_CIN_OUTLOOK)
+    plan_end = outlook_end + len(_CIN_PLAN)
     expected = "lower(trim({})) in ('1', 'true', 'y', 'yes')"
     columns = [
         "la_code",
         "return_year",
         *_CIN_CHILD,
         *_CIN_REFERRAL,
+        *_CIN_OUTLOOK,
         *_CIN_PLAN,
         *_CPP,
     ]
@@ -227,61 +300,267 @@ def _write_cin(con: duckdb.DuckDBPyConnection, folder: Path, written: WrittenRet
         for name in columns
     )
     rows = _batches(con, f"select distinct {select} from cin_records order by all")
-    census: _Row | None = None
+    key: _Row | None = None
+    census: _Census | None = None
     child: _Row | None = None
-    referral: _Row | None = None
-    cin_plans: list[_Row] = []
-    cpps: list[_Row] = []
-    with ExitStack() as stack:
-        out: TextIO | None = None
+    outlook: _Row = ()
+    referral: _Referral | None = None
 
-        def end_referral() -> None:
-            nonlocal referral
-            if out is not None and referral is not None:
-                _write_referral(out, referral, cin_plans, cpps)
-                written.referrals += 1
-                written.cin_plans += len(cin_plans)
-                written.cpps += len(cpps)
-            referral = None
-            cin_plans.clear()
-            cpps.clear()
+    def end_referral() -> None:
+        nonlocal referral
+        if census is not None and key is not None and child is not None and referral is not None:
+            _add_activity(referral, f"{key[0]}|{child[0]}", key[1], *outlook)
+            census.referral(referral)
+            written.referrals += 1
+            written.cin_plans += len(referral.cin_plans)
+            written.cpps += len(referral.cpps)
+            written.assessments += len(referral.assessments)
+            written.enquiries += len(referral.enquiries)
+            written.reviews += sum(map(len, referral.reviews))
+        referral = None
 
-        def end_child() -> None:
-            nonlocal child
-            end_referral()
-            if out is not None and child is not None:
-                out.write("</Child>\n")
-            child = None
+    def end_census() -> None:
+        end_referral()
+        if census is not None:
+            census.close()
 
-        def end_census() -> None:
-            end_child()
-            if out is not None:
-                out.write("</Children>\n</Message>\n")
-            stack.close()
-
+    try:
         for row in rows:
-            if row[:2] != census:
+            if row[:2] != key:
                 end_census()
-                census = row[:2]
-                la, year = census
-                path = folder / la / "cin" / f"CIN_{year}.xml"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                out = stack.enter_context(path.open("w", encoding="utf-8", newline="\n"))
-                _write_header(out, la, year)
+                key, child = row[:2], None
+                census = census_of(folder / key[0] / "cin", *key)
                 written.cin_files += 1
-            assert out is not None and census is not None
+            assert census is not None
             if row[2:child_end] != child:
-                end_child()
-                child = row[2:child_end]
-                _write_child(out, child, census[1])
-                written.children += 1
-            if row[child_end:referral_end] != referral:
                 end_referral()
-                referral = row[child_end:referral_end]
-            for plan, plans in ((row[referral_end:plan_end], cin_plans), (row[plan_end:], cpps)):
+                child = row[2:child_end]
+                census.child(child)
+                written.children += 1
+            if referral is None or row[child_end:referral_end] != referral.items:
+                end_referral()
+                referral = _Referral(row[child_end:referral_end])
+                outlook = row[referral_end:outlook_end]
+            for plan, plans in (
+                (row[outlook_end:plan_end], referral.cin_plans),
+                (row[plan_end:], referral.cpps),
+            ):
                 if any(value is not None for value in plan) and plan not in plans:
                     plans.append(plan)
+    finally:
         end_census()
+
+
+def _add_activity(referral: _Referral, whose: str, year: int, last_closure: str | None, is_assessed_only: bool) -> None:
+    """Assessments, enquiries and reviews that the return of ``year`` would hold, from the referral and its plans.
+
+    A.6: a referral without further action has none; one closed as RC8 or RC9 has one assessment and no enquiry;
+    a plan starts on the day of its conference, and its reviews come after. Ended things are in the return of
+    their year only (A.7). A plan that starts on the day of the referral came with a child moving in (A.1).
+    """
+    referred_on, *_, nfa = referral.items
+    referral.reviews = [[] for _ in referral.cpps]
+    if referred_on is None or (nfa or "").strip().lower() in {"1", "true"}:
+        return
+    opened = date.fromisoformat(referred_on)
+    closed = date.fromisoformat(last_closure) if last_closure else date.max
+    first, last = date(year - 1, 4, 1), date(year, 3, 31)
+    if closed < opened:
+        return
+    # Nothing is drawn at random: the same referral gives the same activity in any part of any set.
+    draw = zlib.crc32(f"{whose}|{referred_on}".encode())
+    _add_assessments(referral, draw, (opened, closed), (first, last), is_assessed_only)
+    for (start_text, end_text, *_), reviews in zip(referral.cpps, referral.reviews, strict=True):
+        if start_text is None:
+            continue
+        start, end = date.fromisoformat(start_text), date.fromisoformat(end_text) if end_text else date.max
+        review = start + timedelta(_REVIEW_DAYS[0])
+        while review <= min(end, last):
+            if review >= first:
+                reviews.append(review.isoformat())
+            review += timedelta(_REVIEW_DAYS[1])
+        if is_assessed_only or not (first <= start <= last and opened <= start <= closed):
+            continue
+        if start == opened:
+            referral.moved_in_with = start_text
+        else:
+            asked = max(opened, start - timedelta(5 + draw % 10))
+            referral.enquiries.append(_enquiry(asked, start_text))
+    asked = opened + timedelta(draw % 5)
+    if not referral.cpps and not is_assessed_only and draw % 7 == 0 and asked <= closed and first <= asked <= last:
+        referral.enquiries.append(_enquiry(asked, None))
+
+
+def _enquiry(asked: date, conference: str | None) -> tuple[str, str, str | None, bool]:
+    """Start, day by which the conference is due, its day, and whether none is required."""
+    due = asked + timedelta(_CONFERENCE_DAYS)
+    return asked.isoformat(), due.isoformat(), conference, conference is None
+
+
+def _add_assessments(
+    referral: _Referral, draw: int, life: tuple[date, date], census: tuple[date, date], is_assessed_only: bool
+) -> None:
+    """One assessment at the referral and one a year later while it stays open; only the first under RC8, RC9."""
+    (opened, closed), (first, last) = life, census
+    shortest, longest = _ASSESSMENT_DAYS
+    start = opened
+    while start <= last and (start < closed or start == opened):
+        end = min(closed, start + timedelta(shortest + draw % (longest - shortest + 1)))
+        if is_assessed_only:
+            end = closed
+        if first <= end <= last:
+            known = [code for code, since, until in _FACTORS if since <= last.year <= until]
+            places = sorted({(draw // 64 + 7 * n) % len(known) for n in range(1 + draw % 3)})
+            factors = [_NO_FACTOR] if is_assessed_only else [known[place] for place in places]
+            referral.assessments.append((start.isoformat(), end.isoformat(), factors))
+        elif end > last:
+            referral.assessments.append((start.isoformat(), None, []))
+        if is_assessed_only:
+            return
+        start += timedelta(_REASSESSED_AFTER_DAYS)
+
+
+class _XmlCensus:
+    """A census as the XML that LAs send."""
+
+    def __init__(self, folder: Path, la: str, year: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._out = (folder / f"CIN_{year}.xml").open("w", encoding="utf-8", newline="\n")
+        self._year, self._in_child = year, False
+        _write_header(self._out, la, year)
+
+    def child(self, child: _Row) -> None:
+        self._end_child()
+        _write_child(self._out, child, self._year)
+        self._in_child = True
+
+    def referral(self, referral: _Referral) -> None:
+        _write_referral(self._out, referral)
+
+    def close(self) -> None:
+        self._end_child()
+        self._out.write("</Children>\n</Message>\n")
+        self._out.close()
+
+    def _end_child(self) -> None:
+        self._out.write("</Child>\n" if self._in_child else "")
+        self._in_child = False
+
+
+_TABLES = {
+    "Header": ("Collection", "Year", "ReferenceDate", "SourceLevel", "LEA", "SoftwareCode"),
+    "Child": (
+        "Ethnicity",
+        "LAchildID",
+        "UPN",
+        "UPNunknown",
+        "PersonBirthDate",
+        "ExpectedPersonBirthDate",
+        "GenderCurrent",
+        "Sex",
+        "Child_XML_ID",
+        "ChildCharacteristics_ID",
+    ),
+    "Disability": ("ChildCharacteristics_ID", "Disability"),
+    "CINdetails": (
+        "CINdetails_ID",
+        "CINreferralDate",
+        "ReferralSource",
+        "PrimaryNeedCode",
+        "CINclosureDate",
+        "ReasonForClosure",
+        "DateOfInitialCPC",
+        "ReferralNFA",
+        "Child_XML_ID",
+    ),
+    "Assessments": (
+        "Assessments_ID",
+        "AssessmentActualStartDate",
+        "AssessmentInternalReviewDate",
+        "AssessmentAuthorisationDate",
+        "CINdetails_ID",
+    ),
+    "AssessmentFactors": ("AssessmentFactors", "Assessments_ID"),
+    "CINPlanDates": ("CINPlanStartDate", "CINPlanEndDate", "CINPlan_ID", "CINdetails_ID"),
+    "Section47": (
+        "S47ActualStartDate",
+        "InitialCPCtarget",
+        "DateOfInitialCPC",
+        "ICPCnotRequired",
+        "Section47_ID",
+        "CINdetails_ID",
+    ),
+    "ChildProtectionPlans": (
+        "ChildProtectionPlans_ID",
+        "CPPstartDate",
+        "CPPendDate",
+        "InitialCategoryOfAbuse",
+        "LatestCategoryOfAbuse",
+        "NumberOfPreviousCPP",
+        "CINdetails_ID",
+    ),
+    "Reviews": ("Review_ID", "CPPreviewDate", "ChildProtectionPlans_ID"),
+}
+
+
+class _FlatCensus:
+    """A census as flat tables that are linked by ids, counted through the whole census."""
+
+    def __init__(self, folder: Path, la: str, year: int) -> None:
+        place = folder / f"CIN_{year}"
+        place.mkdir(parents=True, exist_ok=True)
+        self._year, self._ids = year, count(1)
+        self._child_id = self._details_id = 0
+        self._files = ExitStack()
+        self._writers: dict[str, Any] = {}
+        for name, columns in _TABLES.items():
+            handle = self._files.enter_context((place / f"{name}.csv").open("w", encoding="utf-8", newline=""))
+            self._writers[name] = csv.writer(handle, lineterminator="\n")
+            self._writers[name].writerow(columns)
+        self._write("Header", "CIN", year, _uk(f"{year:04d}-03-31"), "L", la, "synthetic")
+
+    def _write(self, table: str, *values: object) -> None:
+        self._writers[table].writerow(values)
+
+    def child(self, child: _Row) -> None:
+        child_id, upn, *_, ethnicity, disability = child
+        born, unknown, gender = _identity(child, self._year)
+        births = (None, _uk(born)) if child[4] else (_uk(born), None)
+        sexes = (None, gender) if self._year >= _SEX_FROM else (gender, None)
+        self._child_id, characteristics = next(self._ids), next(self._ids)
+        ids = (self._child_id, characteristics)
+        self._write("Child", ethnicity, child_id, upn, None if upn else unknown, *births, *sexes, *ids)
+        for code in _disabilities(disability):
+            self._write("Disability", characteristics, code)
+
+    def referral(self, referral: _Referral) -> None:
+        started, source, need, closed, reason, nfa = referral.items
+        details = next(self._ids)
+        dates = (_uk(closed), reason, _uk(referral.moved_in_with))
+        self._write("CINdetails", details, _uk(started), source, need, *dates, nfa, self._child_id)
+        for start, end, factors in referral.assessments:
+            own = next(self._ids)
+            self._write("Assessments", own, _uk(start), None, _uk(end), details)
+            for factor in factors:
+                self._write("AssessmentFactors", factor, own)
+        for start, end in referral.cin_plans:
+            self._write("CINPlanDates", _uk(start), _uk(end), next(self._ids), details)
+        for asked, due, conference, is_not_required in referral.enquiries:
+            needs = (_uk(asked), _uk(due), _uk(conference), str(is_not_required).lower())
+            self._write("Section47", *needs, next(self._ids), details)
+        for (start, end, category, previous), reviews in zip(referral.cpps, referral.reviews, strict=True):
+            own = next(self._ids)
+            kinds = (category, category, previous)
+            self._write("ChildProtectionPlans", own, _uk(start), _uk(end), *kinds, details)
+            for review in reviews:
+                self._write("Reviews", next(self._ids), _uk(review), own)
+
+    def close(self) -> None:
+        self._files.close()
+
+
+def _uk(day: str | None) -> str | None:
+    return None if day is None else date.fromisoformat(day).strftime("%d/%m/%Y")
 
 
 def _write_header(out: TextIO, la: str, year: int) -> None:
@@ -295,43 +574,74 @@ def _write_header(out: TextIO, la: str, year: int) -> None:
     )
 
 
-def _write_child(out: TextIO, child: _Row, year: int) -> None:
-    child_id, upn, birth_year, birth_month, is_expected, gender, ethnicity, disability = child
+def _identity(child: _Row, year: int) -> tuple[str | None, str, str | None]:
+    """Birth date, reason for having no UPN, and gender in the codes of the year."""
+    _, _, birth_year, birth_month, is_expected, gender, _, _ = child
     birth = _birth(birth_year, birth_month)
     birth_date = f"{birth[0]:04d}-{birth[1]:02d}-{BIRTH_DAY}" if birth else None
     is_young = is_expected or birth is None or year - birth[0] < 6
+    return birth_date, "UN1" if is_young else "UN6", _gender(gender, year)
+
+
+def _disabilities(disability: str | None) -> list[str]:
+    flags = {"0": ["NONE"], "1": ["DDA"]}
+    codes = flags.get(disability or "", (disability or "").split(","))
+    return [code.strip() for code in codes if code.strip()]
+
+
+def _write_child(out: TextIO, child: _Row, year: int) -> None:
+    child_id, upn, _, _, is_expected, _, ethnicity, disability = child
+    birth_date, unknown, gender = _identity(child, year)
     out.write(
         "<Child>\n<ChildIdentifiers>"
         + _leaf("LAchildID", child_id)
-        + (_leaf("UPN", upn) or _leaf("UPNunknown", "UN1" if is_young else "UN6"))
+        + (_leaf("UPN", upn) or _leaf("UPNunknown", unknown))
         + _leaf("ExpectedPersonBirthDate" if is_expected else "PersonBirthDate", birth_date)
-        + _leaf("Sex" if year >= _SEX_FROM else "GenderCurrent", _gender(gender, year))
+        + _leaf("Sex" if year >= _SEX_FROM else "GenderCurrent", gender)
         + "</ChildIdentifiers>\n<ChildCharacteristics>"
         + _leaf("Ethnicity", ethnicity)
     )
-    flags = {"0": ["NONE"], "1": ["DDA"]}
-    codes = flags.get(disability or "", (disability or "").split(","))
-    leaves = "".join(_leaf("Disability", code.strip()) for code in codes)
+    leaves = "".join(_leaf("Disability", code) for code in _disabilities(disability))
     out.write(f"<Disabilities>{leaves}</Disabilities>" if leaves else "")
     out.write("</ChildCharacteristics>\n")
 
 
-def _write_referral(out: TextIO, referral: _Row, cin_plans: list[_Row], cpps: list[_Row]) -> None:
+def _write_referral(out: TextIO, referral: _Referral) -> None:
     names = (
         "CINreferralDate",
         "ReferralSource",
         "PrimaryNeedCode",
         "CINclosureDate",
         "ReasonForClosure",
+        "DateOfInitialCPC",
     )
-    *values, nfa = referral
-    out.write("<CINdetails>" + "".join(map(_leaf, names, values)))
-    for start, end in cin_plans:
+    *values, nfa = referral.items
+    out.write("<CINdetails>" + "".join(map(_leaf, names, [*values, referral.moved_in_with])))
+    for start, end, factors in referral.assessments:
+        codes = "".join(_leaf("AssessmentFactors", code) for code in factors)
+        out.write(
+            "<Assessments>"
+            + _leaf("AssessmentActualStartDate", start)
+            + _leaf("AssessmentAuthorisationDate", end)
+            + (f"<FactorsIdentifiedAtAssessment>{codes}</FactorsIdentifiedAtAssessment>" if codes else "")
+            + "</Assessments>"
+        )
+    for start, end in referral.cin_plans:
         out.write(
             "<CINPlanDates>" + _leaf("CINPlanStartDate", start) + _leaf("CINPlanEndDate", end) + "</CINPlanDates>"
         )
+    for asked, due, conference, is_not_required in referral.enquiries:
+        out.write(
+            "<Section47>"
+            + _leaf("S47ActualStartDate", asked)
+            + _leaf("InitialCPCtarget", due)
+            + _leaf("DateOfInitialCPC", conference)
+            + _leaf("ICPCnotRequired", str(is_not_required).lower())
+            + "</Section47>"
+        )
     out.write(_leaf("ReferralNFA", nfa))
-    for start, end, category, previous in cpps:
+    for (start, end, category, previous), reviews in zip(referral.cpps, referral.reviews, strict=True):
+        days = "".join(_leaf("CPPreviewDate", review) for review in reviews)
         out.write(
             "<ChildProtectionPlans>"
             + _leaf("CPPstartDate", start)
@@ -339,6 +649,7 @@ def _write_referral(out: TextIO, referral: _Row, cin_plans: list[_Row], cpps: li
             + _leaf("InitialCategoryOfAbuse", category)
             + _leaf("LatestCategoryOfAbuse", category)
             + _leaf("NumberOfPreviousCPP", previous)
+            + (f"<Reviews>{days}</Reviews>" if days else "")
             + "</ChildProtectionPlans>"
         )
     out.write("</CINdetails>\n")
