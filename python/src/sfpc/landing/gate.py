@@ -393,6 +393,7 @@ class Gate:
         if self._base is None or not self._base.is_dir():
             return
         mentioned = {*self._seen, *(entry["file"] for entry in self._ignored)}
+        mentioned |= {str(entry["file"]) for entries in self._told.values() for entry in entries}
         own = (self.target.resolve(), self._work.resolve())
         for path in sorted(self._base.rglob("*")):
             if path.is_symlink() and not path.exists():

@@ -418,7 +418,7 @@ def _from_name(rows: int) -> list[str]:
     return [
         f"when regexp_matches(u, '[0-9]') and word in ({names}) then 'reference made from a name'",
         f"when ({is_rare}) and ({_REFERENCE}) then 'reference made from a name'",
-        f"when {_WORDS_ONLY} and (word in ({names}) or ({rows} >= {PREFIX_ROWS} and regexp_matches(u, '[\\p{{L}}]{{4,}}')) "
+        rf"when {_WORDS_ONLY} and (word in ({names}) or ({rows} >= {PREFIX_ROWS} and regexp_matches(u, '\p{{L}}{{4,}}')) "
         r"or regexp_matches(u, '[\p{L}]{2,}[ ,]+[\p{L}]{2,}') or regexp_full_match(value, '[\p{Lu}][\p{Ll}]{3,}')) "
         "then 'name of a person'",
     ]

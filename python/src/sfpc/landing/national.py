@@ -143,12 +143,27 @@ def land_national(source: Path, gate: Gate, published: Path | None = None, seeds
             "CLA_Episode_Data.csv, Spring_Census_2021.csv, Absence_2021_3Term.csv, LA_Statistics.csv"
         )
     with duckdb.connect() as reader:
-        reader.execute(f"set memory_limit = '{_MEMORY_LIMIT}'")
-        reader.execute(f"set temp_directory = '{_quoted(gate.scratch() / 'spill')}'")
+        _close_in(reader, source, gate.scratch())
         _Reading(reader, gate, seeds).land(found)
     if published is not None:
         land_published(published, gate)
     return gate.commit()
+
+
+def _close_in(reader: duckdb.DuckDBPyConnection, *folders: Path) -> None:
+    """Let the reader see the extracts and its own folder and nothing else, in bounded memory (DP.1)."""
+    allowed = dict.fromkeys(_quoted(place) for folder in folders for place in (folder.absolute(), folder.resolve()))
+    listed = ", ".join(f"'{place}'" for place in allowed)
+    for setting in (
+        f"memory_limit = '{_MEMORY_LIMIT}'",
+        f"temp_directory = '{_quoted(folders[-1] / 'spill')}'",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        f"allowed_directories = [{listed}]",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        reader.execute(f"set {setting}")
 
 
 def _discover(folder: Path, gate: Gate) -> Iterator[Source]:
