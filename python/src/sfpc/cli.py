@@ -31,6 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(default_paths(), options)
     except SfpcError as error:
         print(f"sfpc {options.verb}: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        # A full disk, a folder that may not be read: nothing a traceback would explain.
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"sfpc {options.verb}: {place}{error.strerror or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"sfpc {options.verb}: stopped; nothing half-written was kept", file=sys.stderr)
@@ -51,12 +56,28 @@ def _parser() -> argparse.ArgumentParser:
         child.add_argument("--size", choices=("reduced", "small", "national"), default="small")
         child.add_argument("--seed", type=int, default=DEFAULT_SEED)
 
+    def accept_option(child: argparse.ArgumentParser) -> None:
+        child.add_argument(
+            "--accept-quarantine",
+            action="store_true",
+            help="land although more was set aside than the limit allows; the manifest records it",
+        )
+
     child = verb("synthesise", _synthesise, "write synthetic national extracts and their planted truth")
     synthetic_options(child)
     child.add_argument("--format", choices=("parquet", "csv"), default="parquet")
     child = verb("land", _land, "national extracts -> typed landing tables, every row accounted for")
     child.add_argument("--extracts", type=Path, help="folder of the extracts (default: data/extracts)")
     child.add_argument("--published", type=Path, help="folder of published LA tables (default: published in extracts)")
+    child.add_argument(
+        "--check",
+        nargs="?",
+        type=Path,
+        const=True,
+        metavar="DIR",
+        help="read every file of DIR (or of --extracts), print the account, write nothing; exit 1 over the limit",
+    )
+    accept_option(child)
     verb("build", _build, "dbt build, then publish the marts")
     verb("estimate", _estimate, "match LAs and children, run the regressions, write outputs/results")
     verb("report", _report, "write outputs/report/index.html from the results")
@@ -67,6 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     child.add_argument("directory", nargs="?", type=Path, help="folder of returns (default: synthetic ones)")
     child.add_argument("--la", help="DfE code of the LA, for SSDA903 files that lie in no LA's folder")
     child.add_argument("--rows", action="store_true", help="list every row that was set aside")
+    child.add_argument(
+        "--check", action="store_true", help="print the account of DIRECTORY, write nothing; exit 1 over the limit"
+    )
+    accept_option(child)
     child = verb("recovery", _recovery, "many seeds of a reduced set: is the planted effect recovered?")
     child.add_argument("--seeds", type=int, default=50)
     child.add_argument("--workers", type=int, default=2)
@@ -91,17 +116,36 @@ def _synthesise(paths: Paths, options: argparse.Namespace) -> None:
 
 
 def _land(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.landing.account import account_text, read_landing_settings
     from sfpc.landing.gate import Gate, read_windows
     from sfpc.landing.national import land_national
 
-    source = options.extracts or paths.extracts
-    if options.extracts and paths.truth.exists():
+    check = getattr(options, "check", None)
+    source = check if isinstance(check, Path) else options.extracts or paths.extracts
+    published = getattr(options, "published", None)
+    protocol = paths.root / "seeds" / "protocol"
+    windows = read_windows(protocol / "data_windows.csv")
+    settings = read_landing_settings(protocol / "landing_settings.csv")
+    if check is None:
+        paths.data.mkdir(parents=True, exist_ok=True)
+    gate = Gate(
+        paths.landing,
+        "national",
+        windows,
+        base=source,
+        settings=settings,
+        is_check=check is not None,
+        accepts_quarantine=getattr(options, "accept_quarantine", False),
+        readable=[published] if published else [],
+    )
+    with step(f"{'landing' if check is None else 'checking'} {source}"), gate:
+        account = land_national(source, gate, published)
+        if check is not None:
+            print(account_text(account, gate.quarantine(), settings))
+            gate.judge()
+    if options.extracts and check is None and paths.truth.exists():
         say(f"  these are not the synthetic extracts: removing the planted truth in {paths.truth}")
         shutil.rmtree(paths.truth)
-    windows = read_windows(paths.root / "seeds" / "protocol" / "data_windows.csv")
-    paths.data.mkdir(parents=True, exist_ok=True)
-    with step(f"landing {source}"), Gate(paths.landing, "national", windows, base=source) as gate:
-        account = land_national(source, gate, getattr(options, "published", None))
     totals = account.iloc[:, 2:].sum()
     say("  " + ", ".join(f"{str(name).replace('_', ' ')} {value:,}" for name, value in totals.items()))
 
@@ -139,7 +183,14 @@ def _evaluate(paths: Paths, options: argparse.Namespace) -> None:
 def _returns(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.returns import run_returns
 
-    run_returns(paths, options.directory, options.la, options.rows)
+    run_returns(
+        paths,
+        options.directory,
+        options.la,
+        options.rows,
+        is_check=options.check,
+        accepts_quarantine=options.accept_quarantine,
+    )
 
 
 def _recovery(paths: Paths, options: argparse.Namespace) -> None:

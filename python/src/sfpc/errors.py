@@ -4,10 +4,12 @@ from __future__ import annotations
 
 
 class SfpcError(Exception):
-    """Something the analyst can act on; the command line prints its message alone and exits with 2.
+    """Something the analyst can act on; the command line prints its message alone and exits with ``exit_code``.
 
     Say what is wrong, where (file, row, column) and what was expected.
     """
+
+    exit_code = 2
 
 
 class InputError(SfpcError):
@@ -33,3 +35,9 @@ class InputError(SfpcError):
         if column is not None:
             place.append(f"column {column}")
         super().__init__(f"{', '.join(place)}: {problem}" if place else problem)
+
+
+class QuarantineError(SfpcError):
+    """More was set aside than the limit allows (DP.2): the files can be read, but something is wrong with them."""
+
+    exit_code = 1

@@ -9,12 +9,14 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from sfpc.errors import InputError
+from sfpc.errors import InputError, SfpcError
+from sfpc.landing.account import account_text as check_text
+from sfpc.landing.account import read_landing_settings
 from sfpc.landing.gate import Gate, read_windows
-from sfpc.landing.pseudonym import load_key
+from sfpc.landing.pseudonym import key_id, load_key, passing_key
 from sfpc.landing.returns import land_returns
 from sfpc.marts import count_rows, open_marts
-from sfpc.progress import step
+from sfpc.progress import say, step
 from sfpc.settings import Paths
 from sfpc.warehouse.build import build
 
@@ -39,24 +41,55 @@ class ReturnsRun:
 
 
 def run_returns(
-    paths: Paths, directory: Path | None, la_code: str | None = None, list_rows: bool = False
+    paths: Paths,
+    directory: Path | None,
+    la_code: str | None = None,
+    list_rows: bool = False,
+    *,
+    is_check: bool = False,
+    accepts_quarantine: bool = False,
 ) -> ReturnsRun:
     """Land the returns below ``directory``, build the warehouse on them and print the account.
 
     Everything goes to ``data/returns``; the national landing and its marts are left as they are. Without
-    a directory, synthetic returns of a few LAs are written first.
-    Raises InputError for a folder without returns or a file that cannot be read; nothing is landed then.
+    a directory, synthetic returns of a few LAs are written first. A check prints the account and writes nothing.
+    Raises InputError for a folder without returns or a file that cannot be read, QuarantineError when more was
+    set aside than the limit allows and that is not accepted; nothing is landed then.
     """
     own = Paths(paths.root, paths.data / "returns", paths.outputs / "returns")
-    own.data.mkdir(parents=True, exist_ok=True)
+    if is_check and directory is None:
+        raise SfpcError("a check writes nothing, not even synthetic returns: name the folder to check")
+    if not is_check:
+        own.data.mkdir(parents=True, exist_ok=True)
     source = directory if directory is not None else synthetic_returns(paths, own.data)
     if not source.is_dir():
         raise InputError("expected a folder with statutory returns", file=source)
-    windows = read_windows(paths.root / "seeds" / "protocol" / "data_windows.csv")
-    with step(f"landing returns in {source}"), Gate(own.landing, "returns", windows, base=source) as gate:
-        land_returns(source, gate, load_key(own.data), la_code)
+    protocol = paths.root / "seeds" / "protocol"
+    settings = read_landing_settings(protocol / "landing_settings.csv")
+    key = passing_key() if is_check else load_key(own.data)
+    gate = Gate(
+        own.landing,
+        "returns",
+        read_windows(protocol / "data_windows.csv"),
+        base=source,
+        settings=settings,
+        is_check=is_check,
+        accepts_quarantine=accepts_quarantine,
+        key_id=key_id(key),
+    )
+
+    def progress(line: str) -> None:
+        say(line)
+        gate.note(line)
+
+    with step(f"{'checking' if is_check else 'landing'} returns in {source}"), gate:
+        land_returns(source, gate, key, la_code, progress)
         distinct, aside = gate.distinct(), gate.quarantine()
         account = gate.commit()
+        if is_check:
+            print(check_text(account, aside, settings))
+            gate.judge()
+            return ReturnsRun(account, distinct, aside, {})
     build(own)
     run = ReturnsRun(account, distinct, aside, _mart_rows(own))
     print(account_text(run, list_rows))

@@ -71,6 +71,16 @@ def load_key(data_dir: Path) -> bytes:
     return text.encode("utf-8")
 
 
+def passing_key() -> bytes:
+    """A key for a check, which keeps nothing: made afresh, written nowhere."""
+    return secrets.token_hex(32).encode("ascii")
+
+
+def key_id(key: bytes) -> str:
+    """Twelve hex characters that tell one key from another and give nothing of it away; for manifests (DP.8)."""
+    return hmac.digest(key, b"id of this key", "sha256").hex()[:12]
+
+
 def _make_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
