@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 -- What the quality rules are judged by, as numbers beside each other.
 select
     max(case when setting = 'nfa_break_points' then cast(value as {{ type_double() }}) end) as nfa_break_points,
