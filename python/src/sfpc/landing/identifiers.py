@@ -131,8 +131,9 @@ _PLAIN = {
     "label": r"[0-9]{1,6}",
 }
 
-# A hash: twelve hexadecimal digits or more, with a letter or too long for any number.
-_HASH = r"regexp_full_match({0}, '[0-9A-Fa-f]{{12,}}') and (regexp_matches({0}, '[A-Fa-f]') or length({0}) > 14)"
+# A hash: an even number of hexadecimal digits, twelve or more (a UPN has thirteen characters), with a letter or
+# too long for any number.
+_HASH = r"regexp_full_match({0}, '([0-9A-Fa-f][0-9A-Fa-f]){{6,}}') and (regexp_matches({0}, '[A-Fa-f]') or length({0}) > 14)"
 
 _AREAS = (
     "AB|AL|B|BA|BB|BD|BH|BL|BN|BR|BS|BT|CA|CB|CF|CH|CM|CO|CR|CT|CV|CW|DA|DD|DE|DG|DH|DL|DN|DT|DY|E|EC|EH|EN|EX|FK|FY|G|GL|GU|GY|"
@@ -418,7 +419,8 @@ def _from_name(rows: int) -> list[str]:
     return [
         f"when regexp_matches(u, '[0-9]') and word in ({names}) then 'reference made from a name'",
         f"when ({is_rare}) and ({_REFERENCE}) then 'reference made from a name'",
-        rf"when {_WORDS_ONLY} and (word in ({names}) or ({rows} >= {PREFIX_ROWS} and regexp_matches(u, '\p{{L}}{{4,}}')) "
+        f"when {_WORDS_ONLY} and (word in ({names}) or ({rows} >= {PREFIX_ROWS} and "
+        r"regexp_matches(u, '\p{L}{4,}')) "
         r"or regexp_matches(u, '[\p{L}]{2,}[ ,]+[\p{L}]{2,}') or regexp_full_match(value, '[\p{Lu}][\p{Ll}]{3,}')) "
         "then 'name of a person'",
     ]
