@@ -312,6 +312,16 @@ participants as (
         bool_or(is_treatment_la or is_matching_candidate) as is_in_evaluation
     from {{ ref('int_programmes__local_authorities') }}
     group by la_id
+),
+
+known_gaps as (
+    select
+        source,
+        la_code,
+        return_year,
+        min(reason) as reason
+    from {{ ref('known_missing_returns') }}
+    group by source, la_code, return_year
 )
 
 -- An LA has dropped out of a source for a year when the register has it, its other years stand on both sides, and it
@@ -333,7 +343,7 @@ select
     placed.joined_that_year_count,
     placed.joined_pct,
     other_years.median_joined_pct as other_years_joined_pct,
-    known.reason as known_missing_reason,
+    coalesce(own_gaps.reason, common_gaps.reason) as known_missing_reason,
     placed.is_expected
     and not placed.is_present
     and coalesce(other_years.first_present_year < placed.return_year, false)
@@ -358,8 +368,13 @@ inner join other_years
         and placed.return_year = other_years.return_year
 cross join {{ ref('int_quality__settings') }} as limits
 left join participants on placed.la_id = participants.la_id
-left join {{ ref('known_missing_returns') }} as known
+left join known_gaps as own_gaps
     on
-        placed.source = known.source
-        and placed.return_year = known.return_year
-        and (placed.la_code = known.la_code or known.la_code = 'all')
+        placed.source = own_gaps.source
+        and placed.la_code = own_gaps.la_code
+        and placed.return_year = own_gaps.return_year
+left join known_gaps as common_gaps
+    on
+        common_gaps.la_code = 'all'
+        and placed.source = common_gaps.source
+        and placed.return_year = common_gaps.return_year
