@@ -19,6 +19,9 @@ from sfpc.warehouse.build import build
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = ROOT / "seeds"
+# Tests run in several processes: each compiles in a folder of its own.
+TARGET = ROOT / "target" / os.environ.get("PYTEST_XDIST_WORKER", "tests")
+os.environ["DBT_TARGET_PATH"], os.environ["DBT_LOG_PATH"] = str(TARGET), str(TARGET / "logs")
 TEST_SEED = 11
 TEST_VOLUME = 0.12
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, TARGET
 from sfpc.settings import Paths
 
 CLAUSE = re.compile(r"\b(?:FV\.[A-Z]+\.(?:[A-Z]?\d+|P)|DP\.\d+)\b")
@@ -25,7 +25,7 @@ def clauses() -> dict[str, dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def manifest(synthetic: Paths) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((ROOT / "target/manifest.json").read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads((TARGET / "manifest.json").read_text(encoding="utf-8"))
     return content
 
 
