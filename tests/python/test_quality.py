@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from conftest import ROOT, TARGET, SEEDS, land_rows, querying, shared_dir
+from conftest import ROOT, SEEDS, TARGET, land_rows, querying, shared_dir
 from hand_cases import Row, census, cin, day, episode, looked_after
 from sfpc.errors import SfpcError
 from sfpc.settings import Paths
