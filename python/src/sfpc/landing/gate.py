@@ -394,7 +394,7 @@ class Gate:
             return
         mentioned = {*self._seen, *(entry["file"] for entry in self._ignored)}
         mentioned |= {str(entry["file"]) for entries in self._told.values() for entry in entries}
-        own = (self.target.resolve(), self._work.resolve())
+        own = (_resolved(self.target), _resolved(self._work))
         for path in sorted(self._base.rglob("*")):
             if path.is_symlink() and not path.exists():
                 reason = "a link that leads nowhere"
@@ -506,8 +506,10 @@ class Gate:
         """A file's name as the account gives it: relative to the base folder where it lies below it."""
         if file in self._part_names:
             return self._part_names[file]
-        if self._base is not None and file.resolve().is_relative_to(self._base):
-            return str(file.resolve().relative_to(self._base))
+        if self._base is not None:
+            for place in (_resolved(file), file.absolute()):
+                if place.is_relative_to(self._base):
+                    return str(place.relative_to(self._base))
         return str(file)
 
     def _look_at(self, file: Path) -> str:
@@ -862,6 +864,14 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _is_below(path: Path, folders: Sequence[Path]) -> bool:
     return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _resolved(path: Path) -> Path:
+    """Where a path leads; a link that leads in a circle stays where it is."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()
 
 
 def _user() -> str:

@@ -133,7 +133,10 @@ _PLAIN = {
 
 # A hash: an even number of hexadecimal digits, twelve or more (a UPN has thirteen characters), with a letter or
 # too long for any number.
-_HASH = r"regexp_full_match({0}, '([0-9A-Fa-f][0-9A-Fa-f]){{6,}}') and (regexp_matches({0}, '[A-Fa-f]') or length({0}) > 14)"
+_HASH = (
+    r"regexp_full_match({0}, '([0-9A-Fa-f][0-9A-Fa-f]){{6,}}') "
+    r"and (regexp_matches({0}, '[A-Fa-f]') or length({0}) > 14)"
+)
 
 _AREAS = (
     "AB|AL|B|BA|BB|BD|BH|BL|BN|BR|BS|BT|CA|CB|CF|CH|CM|CO|CR|CT|CV|CW|DA|DD|DE|DG|DH|DL|DN|DT|DY|E|EC|EH|EN|EX|FK|FY|G|GL|GU|GY|"

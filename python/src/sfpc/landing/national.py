@@ -218,7 +218,11 @@ class _Reading:
         if disabilities:
             self._fold(disabilities)
         for file in needed:
-            self._land_file(file)
+            try:
+                self._land_file(file)
+            except duckdb.Error as error:
+                # Damage that shows only when values are read; the message may hold some of them.
+                raise InputError("cannot be read: damaged inside", file=file.path) from error
         if disabilities:
             self._account_for_folded(disabilities)
 
