@@ -1,7 +1,15 @@
 {{ config(materialized='table') }}
 
+-- A code counts once, also where it stands for several children (trap 5).
 with identities as (
-    select * from {{ ref('int_children__identities') }}
+    select
+        la_code,
+        la_child_id,
+        min(la_id) as la_id,
+        min(child_id) as child_id,
+        max(pupil_id) as pupil_id
+    from {{ ref('int_children__identities') }}
+    group by la_code, la_child_id
 ),
 
 seen as (

@@ -4,8 +4,17 @@ with areas as (
     select * from {{ ref('int_programmes__continuing_areas') }}
 ),
 
+-- A code counts once, also where it stands for several children (trap 5).
 identities as (
-    select * from {{ ref('int_children__identities') }}
+    select
+        la_code,
+        la_child_id,
+        min(la_id) as la_id,
+        min(child_id) as child_id,
+        max(pupil_id) as pupil_id,
+        max(birth_month_number) as birth_month_number
+    from {{ ref('int_children__identities') }}
+    group by la_code, la_child_id
 ),
 
 children as (
@@ -124,6 +133,13 @@ joined as (
     group by looked_after.la_code, looked_after.return_year
 ),
 
+absence as (
+    select distinct
+        school_year,
+        pupil_id
+    from {{ ref('stg_npd__absence') }}
+),
+
 pupils as (
     select
         children.la_code,
@@ -134,7 +150,7 @@ pupils as (
     from children
     left join {{ ref('stg_npd__pupils') }} as censuses
         on children.pupil_id = censuses.pupil_id and children.return_year = censuses.census_year
-    left join {{ ref('stg_npd__absence') }} as absence
+    left join absence
         on children.pupil_id = absence.pupil_id and children.return_year = absence.school_year
     where children.is_school_age and children.pupil_id is not null
     group by children.la_code, children.return_year
