@@ -53,6 +53,7 @@ SPECIFICATIONS = pd.DataFrame(
     [
         ("p_logit", "became_looked_after", "FV.EST.1;FV.EST.4", "logit", "cem_protocol", True, "Logit"),
         ("p_linear", "became_looked_after", "FV.EST.1", "linear", "cem_protocol", False, "Linear"),
+        ("p_imputed", "became_looked_after", "FV.SENS.6", "imputation", "cem_protocol", False, "Imputation"),
         ("p_ikp", "became_looked_after", "FV.CEM.10", "linear", "cem_ikp", False, "IKP weights"),
         ("p_none", "became_looked_after", "FV.SENS.6", "linear", "none", False, "No matching"),
         ("s1", "started_cpp", "FV.EST.6", "logit", "cem_protocol", True, "Plan"),
@@ -278,7 +279,7 @@ def edited(marts: Marts, setting: str, value: str) -> Marts:
 
 def test_planted_effect_is_recovered(marts: Marts, evaluated: EvaluationResults) -> None:
     """FV.EST.1, .4: marginal effect and linear effect lie within three errors of the truth."""
-    for specification in ("p_logit", "p_linear", "p_ikp", "p_none"):
+    for specification in ("p_logit", "p_linear", "p_imputed", "p_ikp", "p_none"):
         row = one(evaluated.effects, specification)
         assert abs(row["estimate"] - marts.true_effect_pct) < 3 * row["standard_error"]
         assert row["ci_low"] < row["estimate"] < row["ci_high"] < 0

@@ -78,12 +78,16 @@ def test_summary_by_hand() -> None:
             "ci_low_pp": [-1.5, -3.5],
             "ci_high_pp": [-0.5, -1.5],
             "standard_error_pp": [0.3, 0.5],
+            "no_programme_pp": [0.4, 0.2],
         }
     )
     summary = summarise(runs)["linear"]
     assert summary["bias_pp"] == pytest.approx(0.0)
     assert summary["monte_carlo_se_pp"] == pytest.approx(1.0)
     assert summary["coverage_pct"] == 50.0
+    assert summary["mean_no_programme_pp"] == pytest.approx(0.3)
+    assert summary["no_programme_monte_carlo_se_pp"] == pytest.approx(0.1)
+    assert summary["weighting_pp"] == pytest.approx(-0.3)
 
 
 def test_one_seed_runs_from_extracts_to_estimate(tmp_path: Path) -> None:
@@ -92,9 +96,13 @@ def test_one_seed_runs_from_extracts_to_estimate(tmp_path: Path) -> None:
     paths.data.mkdir()
     compiled = compile_warehouse(paths, paths.data)
     rows = run_seed(ROOT, compiled, tmp_path / "seed", seed=5, volume=0.2)
-    assert {r["model"] for r in rows} == {"logit", "linear"}
+    assert {r["model"] for r in rows} == {"logit", "linear", "imputation"}
     for row in rows:
         assert abs(row["estimate_pp"] - row["truth_pp"]) < 4 * row["standard_error_pp"]
+        assert abs(row["no_programme_pp"]) < 4 * row["standard_error_pp"]
+    # With its own weights, imputation gets the effect on the treated exactly; the rest is what LAs did by themselves.
+    imputed = next(r for r in rows if r["model"] == "imputation")
+    assert imputed["estimate_pp"] - imputed["no_programme_pp"] == pytest.approx(imputed["truth_pp"], abs=0.15)
     assert not (tmp_path / "seed").exists()
 
 
@@ -103,8 +111,13 @@ def test_recovery_over_fifty_seeds(tmp_path: Path) -> None:
     paths = Paths(ROOT, tmp_path / "data", tmp_path / "outputs")
     paths.data.mkdir()
     summary = summarise(run_recovery(paths, seeds=50))
+    imputation = summary["imputation"]
+    assert abs(imputation["bias_pp"]) <= 2 * imputation["monte_carlo_se_pp"]
     for values in summary.values():
-        assert abs(values["bias_pp"]) <= 2 * values["monte_carlo_se_pp"]
+        assert abs(values["mean_no_programme_pp"]) <= 2 * values["no_programme_monte_carlo_se_pp"]
+    # The canary: one coefficient for an effect that grows falls short of it (docs/methods/regression.md).
+    assert summary["linear"]["weighting_pp"] > 0.1
+    assert abs(imputation["weighting_pp"]) < 0.05
 
 
 def test_truth_lies_in_the_interval_on_the_small_set(tmp_path: Path) -> None:
@@ -141,8 +154,8 @@ def test_the_study_writes_runs_and_summary(tmp_path: Path) -> None:
     paths = Paths(ROOT, tmp_path / "data", tmp_path / "outputs")
     paths.data.mkdir()
     runs = run_recovery(paths, seeds=2, workers=2, volume=0.1)
-    assert sorted(runs["model"].value_counts().to_dict().values()) == [2, 2]
+    assert sorted(runs["model"].value_counts().to_dict().values()) == [2, 2, 2]
     summary = json.loads((paths.results / "recovery.json").read_text(encoding="utf-8"))
-    assert {"linear", "logit", "twin_hits"} <= set(summary)
+    assert {"linear", "logit", "imputation", "twin_hits"} <= set(summary)
     assert [h["referrals_per_quarter"] for h in summary["twin_hits"]] == [1300, 5200, None]
     assert len(pd.read_csv(paths.results / "recovery.csv")) == len(runs)

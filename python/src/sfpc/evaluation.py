@@ -29,6 +29,7 @@ from sfpc.estimation.design import (
     build_design,
     compress,
 )
+from sfpc.estimation.imputation import fit_imputation
 from sfpc.estimation.linear import fit_linear
 from sfpc.estimation.logit import fit_logit_to_cells
 from sfpc.marts import (
@@ -47,6 +48,7 @@ from sfpc.strata import DECLARED_BINS, ChildMatching, match_children
 PERCENTAGE_POINTS = "percentage points"
 ODDS_RATIO = "odds ratio"
 DAYS = "days"
+MODELS = ("linear", "logit", "imputation")
 
 # Fewer treated LAs than this and no clustered error is trustworthy (FV.EST.3; methods, finding 8).
 MINIMUM_TREATED_CLUSTERS = 4
@@ -375,10 +377,10 @@ def _specifications(connection: duckdb.DuckDBPyConnection) -> list[Specification
     ).fetchall()
     specifications = [Specification(*row) for row in rows]
     for specification in specifications:
-        if specification.model not in ("linear", "logit"):
+        if specification.model not in MODELS:
             raise SfpcError(
                 f"dim_specifications: '{specification.specification_id}' has the model"
-                f" '{specification.model}'; known are linear and logit"
+                f" '{specification.model}'; known are {', '.join(MODELS)}"
             )
         if specification.weights not in _WEIGHT_COLUMNS:
             raise SfpcError(
@@ -388,14 +390,19 @@ def _specifications(connection: duckdb.DuckDBPyConnection) -> list[Specification
     return specifications
 
 
+def terms_sql(relation: str) -> str:
+    """Select list of every column that the regressions use, from fct_child_outcomes as `relation`."""
+    names = (*TERMS.factors, *TERMS.linear, TERMS.treatment)
+    return ", ".join(f"{_DERIVED.get(name, f'{relation}.{name}')} as {name}" for name in names)
+
+
 def _build_sample(connection: duckdb.DuckDBPyConnection, programme_id: str, outcome: Outcome) -> None:
     """Write the temporary table `model_sample`: a row per child in the LAs of the outcome's sets.
 
     The weight columns are 0 for children without a match; `weight_none` is 1 for all.
     """
     in_sample, observed = _sample_flags(outcome)
-    names = (*TERMS.factors, *TERMS.linear, TERMS.treatment)
-    terms = ", ".join(f"{_DERIVED.get(name, 'children.' + name)} as {name}" for name in names)
+    terms = terms_sql("children")
     weights = ", ".join(f"{sql} as weight_{name}" for name, sql in _WEIGHT_COLUMNS.items())
     connection.execute(
         f"""
@@ -511,6 +518,10 @@ def _fit(
             design = logit.fit.design
             effects[outcome.scale] = logit.fit.average_marginal_effect(level).scaled(outcome.factor)
             effects[ODDS_RATIO] = logit.fit.log_odds_effect(level).exponentiated()
+    elif specification.model == "imputation":
+        imputed = fit_imputation(cells, TERMS)
+        effects[outcome.scale] = imputed.effect(level).scaled(outcome.factor)
+        notes.extend(imputed.notes)
     else:
         design = build_design(cells, TERMS)
         effects[outcome.scale] = fit_linear(design).effect(level).scaled(outcome.factor)

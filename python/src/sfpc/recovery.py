@@ -22,10 +22,14 @@ import pandas as pd
 
 from sfpc import __version__
 from sfpc.errors import SfpcError
-from sfpc.evaluation import run
+from sfpc.estimation.design import build_design, compress
+from sfpc.estimation.imputation import fit_imputation
+from sfpc.estimation.linear import fit_linear
+from sfpc.estimation.logit import fit_logit_to_cells
+from sfpc.evaluation import TERMS, run, terms_sql
 from sfpc.landing.gate import Gate
 from sfpc.landing.national import land_national
-from sfpc.marts import EvaluationSettings, open_marts, read_mart, read_settings
+from sfpc.marts import SCHEMA, EvaluationSettings, open_marts, read_mart, read_settings
 from sfpc.progress import say, step
 from sfpc.report.sample import analysed_children
 from sfpc.report.truth import realised_truth
@@ -35,6 +39,8 @@ from sfpc.synthetic.twins import simulate_twin_hits
 from sfpc.warehouse.build import run_dbt
 
 FIRST_SEED = 1000
+# Only points are taken from the fits without the programme; a level has to be given.
+LEVEL = 0.05
 REPORTED = {
     "estimate": "estimate_pp",
     "standard_error": "standard_error_pp",
@@ -99,7 +105,8 @@ def run_seed(
 ) -> list[dict[str, float]]:
     """One seed from extracts to estimates; one row per model, in percentage points.
 
-    Columns: seed, model, estimate_pp, standard_error_pp, ci_low_pp, ci_high_pp, truth_pp, treated_las.
+    Columns: seed, model, estimate_pp, standard_error_pp, ci_low_pp, ci_high_pp, truth_pp, treated_las, and
+    no_programme_pp, the same model on what the same children would have had without the programme.
     """
     paths = Paths(root, folder, folder / "outputs")
     folder.mkdir(parents=True)
@@ -115,6 +122,7 @@ def run_seed(
         truth = primary_truth(paths, database, results.matched_pairs)
         points = results.effects[results.effects["scale"] == "percentage points"]
         kept = points[["model", *REPORTED]].rename(columns=REPORTED).assign(seed=seed, truth_pp=truth)
+        kept["no_programme_pp"] = kept["model"].map(estimates_without_programme(paths, database, results.matched_pairs))
         rows: list[dict[str, float]] = kept.to_dict("records")  # type: ignore[assignment]
         return rows
     finally:
@@ -122,7 +130,12 @@ def run_seed(
 
 
 def summarise(runs: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Per model: bias, its Monte Carlo error, coverage and spread, in percentage points and per cent."""
+    """Per model: bias, its Monte Carlo error, coverage and spread, in percentage points and per cent.
+
+    The bias has two parts. ``mean_no_programme_pp``: what the model finds where nothing was done, 0 if comparison and
+    treatment LAs would have moved alike. ``weighting_pp``: the rest, what the model makes of an effect that grows after
+    go-live, 0 for a model whose weights are those of the effect on the treated (docs/methods/regression.md).
+    """
     out = {}
     for model, rows in runs.groupby("model", sort=True):
         errors = rows["estimate_pp"] - rows["truth_pp"]
@@ -135,6 +148,11 @@ def summarise(runs: pd.DataFrame) -> dict[str, dict[str, float]]:
             "bias_pp": float(errors.mean()),
             "monte_carlo_se_pp": monte_carlo,
             "coverage_pct": 100 * float(covered.mean()),
+            "mean_no_programme_pp": float(rows["no_programme_pp"].mean()),
+            "no_programme_monte_carlo_se_pp": (
+                float(rows["no_programme_pp"].std(ddof=1) / np.sqrt(len(rows))) if len(rows) > 1 else float("nan")
+            ),
+            "weighting_pp": float((errors - rows["no_programme_pp"]).mean()),
             "mean_standard_error_pp": float(rows["standard_error_pp"].mean()),
             "standard_deviation_pp": float(errors.std(ddof=1)) if len(rows) > 1 else float("nan"),
         }
@@ -203,7 +221,9 @@ def summary_text(summary: dict[str, object]) -> str:
             f"{model}: mean estimate {values['mean_estimate_pp']:+.3f}, mean truth "
             f"{values['mean_truth_pp']:+.3f}, bias {values['bias_pp']:+.3f} points, "
             f"{'within' if inside else 'OUTSIDE'} two Monte Carlo errors of {values['monte_carlo_se_pp']:.3f}; "
-            f"95 % interval covers in {values['coverage_pct']:.0f} % of {values['seeds']} seeds"
+            f"95 % interval covers in {values['coverage_pct']:.0f} % of {values['seeds']} seeds; without the "
+            f"programme it finds {values['mean_no_programme_pp']:+.3f} (Monte Carlo error "
+            f"{values['no_programme_monte_carlo_se_pp']:.3f}), its weighting adds {values['weighting_pp']:+.3f}"
         )
     return "\n".join(lines)
 
@@ -234,6 +254,61 @@ def _settings(compiled: Compiled, folder: Path) -> EvaluationSettings:
         return read_settings(connection)
     finally:
         connection.close()
+
+
+def estimates_without_programme(paths: Paths, database: Path, pairs: pd.DataFrame) -> dict[str, float]:
+    """Per model: its estimate, in percentage points, with every treated child's outcome without the programme.
+
+    The children, weights and terms are those of the evaluation; a treated child whose truth is not known is left out.
+    """
+    with open_marts(database) as connection:
+        outcomes = read_mart(connection, "dim_outcomes")
+        primary = outcomes[outcomes["is_primary"]].iloc[0]
+        connection.execute(
+            f"""
+            create temp table without_programme as
+            with known as (
+                select children.child_id, any_value(potential.outcome_without) as outcome_without
+                from {SCHEMA}.fct_child_outcomes as children
+                inner join {SCHEMA}.fct_referral_spells as spells
+                    on
+                        children.child_id = spells.child_id
+                        and children.index_referral_date = spells.referral_date
+                inner join read_parquet($potential) as potential
+                    on
+                        spells.la_code = potential.la_code
+                        and spells.la_child_id = potential.la_child_id
+                        and spells.referral_date = potential.anchor_date
+                where potential.outcome_id = $outcome and children.programme_id = $programme
+                group by children.child_id
+            )
+            select
+                {terms_sql("children")},
+                matched.weight_protocol as weight,
+                case
+                    when children.is_treated then known.outcome_without
+                    else cast(children.{primary["outcome_column"]} as double)
+                end as outcome
+            from {SCHEMA}.fct_child_outcomes as children
+            inner join read_parquet($matched) as matched using (programme_id, child_id, la_id)
+            left join known using (child_id)
+            where matched.outcome_id = $outcome and children.programme_id = $programme
+            """,
+            {
+                "potential": str(paths.truth / "potential_outcomes.parquet"),
+                "matched": str(paths.results / "matched_children.parquet"),
+                "outcome": primary["outcome_id"],
+                "programme": pairs["programme_id"].iloc[0],
+            },
+        )
+        cells = compress(connection, "without_programme", TERMS, "outcome", "weight")
+    logit = fit_logit_to_cells(cells, TERMS).fit
+    effects = {
+        "linear": fit_linear(build_design(cells, TERMS)).effect(LEVEL).estimate,
+        "logit": logit.average_marginal_effect(LEVEL).estimate if logit is not None else float("nan"),
+        "imputation": fit_imputation(cells, TERMS).estimate,
+    }
+    return {model: 100 * value for model, value in effects.items()}
 
 
 def primary_truth(paths: Paths, database: Path, pairs: pd.DataFrame) -> float:

@@ -2,6 +2,7 @@
 
 from sfpc.estimation.cluster import ClusterCovariance, Estimate, cluster_covariance, infer
 from sfpc.estimation.design import Design, Terms, build_design, compress, independent_columns
+from sfpc.estimation.imputation import ImputationFit, fit_imputation
 from sfpc.estimation.linear import LinearFit, fit_linear
 from sfpc.estimation.logit import (
     CellLogit,
@@ -16,6 +17,7 @@ __all__ = [
     "ClusterCovariance",
     "Design",
     "Estimate",
+    "ImputationFit",
     "LinearFit",
     "LogitFit",
     "Terms",
@@ -23,6 +25,7 @@ __all__ = [
     "cluster_covariance",
     "compress",
     "drop_separated_levels",
+    "fit_imputation",
     "fit_linear",
     "fit_logit",
     "fit_logit_to_cells",

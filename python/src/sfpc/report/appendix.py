@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from typing import Any
 
@@ -203,6 +204,13 @@ def recovery(inputs: Inputs) -> dict[str, Any] | None:
             f" {words.decimal(float(values['mean_truth_pp']))} percentage points; the mean estimate is"
             f" {'within' if is_within else 'outside'} two Monte Carlo standard errors"
             f" ({words.decimal(2 * error)}) of the truth."
+            + (
+                f" Of the bias, {words.decimal(float(values['mean_no_programme_pp']))} is there without the programme"
+                f" and {words.decimal(float(values['weighting_pp']))} comes from what the model makes of an effect"
+                " that grows after go-live."
+                if "weighting_pp" in values
+                else ""
+            )
         )
         cells.append(
             Row(
@@ -213,6 +221,8 @@ def recovery(inputs: Inputs) -> dict[str, Any] | None:
                     words.decimal(float(values["mean_truth_pp"]), 3),
                     words.decimal(bias, 3),
                     words.decimal(error, 3),
+                    words.decimal(float(values.get("mean_no_programme_pp", math.nan)), 3),
+                    words.decimal(float(values.get("weighting_pp", math.nan)), 3),
                     f"{words.decimal(float(values['coverage_pct']), 1)}",
                 )
             )
@@ -243,6 +253,8 @@ def recovery(inputs: Inputs) -> dict[str, Any] | None:
                 number("Mean truth"),
                 number("Bias"),
                 number("Monte Carlo standard error"),
+                number("Found without the programme"),
+                number("Due to weighting"),
                 number(f"{confidence(inputs)} interval covers, % of seeds"),
             ],
             rows=cells,
@@ -334,6 +346,12 @@ def limits(inputs: Inputs, held: list[Study]) -> list[str]:
             f" {words.times(others, 'comparison LA')}. What happened in one of them weighs heavily, and other LAs"
             " may fare differently."
         )
+        if "imputation" in set(study.result("effects")["model"]):
+            said.append(
+                "The primary model has one number for the effect. Where an effect grows after go-live, that number is"
+                " smaller than the mean effect on the treated children, because first months and early LAs count for"
+                " more than their share; the estimate by imputation stands beside it for that reason."
+            )
         if not set(study.result("la_ranking")["decision"].dropna()) - {"automatic rule"}:
             said.append(
                 "Comparison LAs were chosen by rule. The protocol asks that a person looks at each pair's"

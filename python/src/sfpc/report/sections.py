@@ -54,7 +54,7 @@ def finding(study: Study) -> dict[str, Any]:
         "truth": _truth_words(study, primary),
         "chart": _effect_chart(study),
         "chart_note": (
-            "The thick bar is the primary model, the other a check with a second model. Bars:"
+            "The thick bar is the primary model, the others check it with another model. Bars:"
             f" {confidence(study.inputs)}"
             f" interval. Unit: {primary['scale']}."
         ),
