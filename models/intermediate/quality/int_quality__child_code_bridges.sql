@@ -1,16 +1,15 @@
 {{ config(materialized='table') }}
 
--- A code that stands for several children is one code here (DECISIONS D30).
-with coded as (
+-- A code counts once, also where it stands for several children (trap 5).
+with identities as (
     select
-        *,
-        row_number() over (partition by la_code, la_child_id order by owner_month_number) as owner_number
+        la_code,
+        la_child_id,
+        min(la_id) as la_id,
+        min(child_id) as child_id,
+        max(pupil_id) as pupil_id
     from {{ ref('int_children__identities') }}
-),
-
-identities as (
-    select * from coded
-    where owner_number = 1
+    group by la_code, la_child_id
 ),
 
 seen as (

@@ -1,6 +1,30 @@
 {{ config(materialized='table') }}
 
-with plans as (
+with protection_plans as (
+    select
+        return_year,
+        la_code,
+        la_child_id,
+        plan_start_date as cpp_start_date,
+        referral_date,
+        plan_end_date as cpp_end_date
+    from {{ ref('int_quality__plans') }}
+    where plan_kind = 'child protection plan'
+),
+
+cin_plans as (
+    select
+        return_year,
+        la_code,
+        la_child_id,
+        plan_start_date as cin_plan_start_date,
+        referral_date,
+        plan_end_date as cin_plan_end_date
+    from {{ ref('int_quality__plans') }}
+    where plan_kind = 'CIN plan'
+),
+
+plans as (
     select
         *,
         {{ return_year_end('return_year') }} as year_end_date,
@@ -13,7 +37,7 @@ with plans as (
             order by cpp_start_date
             rows between unbounded preceding and 1 preceding
         ) as earlier_end_date
-    from {{ ref('stg_cin__child_protection_plans') }}
+    from protection_plans
     window child as (partition by return_year, la_code, la_child_id order by cpp_start_date)
 ),
 
@@ -48,7 +72,7 @@ reviews as (
     group by return_year, la_code, la_child_id, cpp_start_date
 ),
 
-cin_plans as (
+concurrent as (
     select
         plans.return_year,
         plans.la_code,
@@ -59,7 +83,7 @@ cin_plans as (
             and plans.cpp_start_date < coalesce(beside.cin_plan_end_date, {{ add_days('plans.year_end_date', 1) }})
         ) as starts_within_cin_plan
     from plans
-    inner join {{ ref('stg_cin__cin_plans') }} as beside
+    inner join cin_plans as beside
         on
             plans.return_year = beside.return_year
             and plans.la_code = beside.la_code
@@ -78,7 +102,7 @@ select
         when conferring_returns.la_code is not null and plans.cpp_start_date > plans.last_year_end_date
             then conferences.la_code is null
     end as rule_2885,
-    cin_plans.starts_within_cin_plan as rule_4017,
+    concurrent.starts_within_cin_plan as rule_4017,
     plans.cpp_start_date = plans.cpp_end_date as rule_8840,
     reviews.first_review_date <= plans.cpp_start_date as rule_8841,
     plans.cpp_end_date < plans.cpp_start_date as rule_8925,
@@ -101,9 +125,9 @@ left join reviews
         and plans.la_code = reviews.la_code
         and plans.la_child_id = reviews.la_child_id
         and plans.cpp_start_date = reviews.cpp_start_date
-left join cin_plans
+left join concurrent
     on
-        plans.return_year = cin_plans.return_year
-        and plans.la_code = cin_plans.la_code
-        and plans.la_child_id = cin_plans.la_child_id
-        and plans.cpp_start_date = cin_plans.cpp_start_date
+        plans.return_year = concurrent.return_year
+        and plans.la_code = concurrent.la_code
+        and plans.la_child_id = concurrent.la_child_id
+        and plans.cpp_start_date = concurrent.cpp_start_date

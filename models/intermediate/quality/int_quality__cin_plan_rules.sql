@@ -1,6 +1,30 @@
 {{ config(materialized='table') }}
 
-with plans as (
+with protection_plans as (
+    select
+        return_year,
+        la_code,
+        la_child_id,
+        plan_start_date as cpp_start_date,
+        referral_date,
+        plan_end_date as cpp_end_date
+    from {{ ref('int_quality__plans') }}
+    where plan_kind = 'child protection plan'
+),
+
+cin_plans as (
+    select
+        return_year,
+        la_code,
+        la_child_id,
+        plan_start_date as cin_plan_start_date,
+        referral_date,
+        plan_end_date as cin_plan_end_date
+    from {{ ref('int_quality__plans') }}
+    where plan_kind = 'CIN plan'
+),
+
+plans as (
     select
         *,
         {{ return_year_end('return_year') }} as year_end_date,
@@ -14,11 +38,11 @@ with plans as (
             order by cin_plan_start_date
             rows between unbounded preceding and 1 preceding
         ) as earlier_end_date
-    from {{ ref('stg_cin__cin_plans') }}
+    from cin_plans
     window child as (partition by return_year, la_code, la_child_id order by cin_plan_start_date)
 ),
 
-protection_plans as (
+concurrent as (
     select
         plans.return_year,
         plans.la_code,
@@ -34,7 +58,7 @@ protection_plans as (
             and plans.cin_plan_start_date < coalesce(beside.cpp_end_date, {{ add_days('plans.year_end_date', 1) }})
         ) as starts_within
     from plans
-    inner join {{ ref('stg_cin__child_protection_plans') }} as beside
+    inner join protection_plans as beside
         on
             plans.return_year = beside.return_year
             and plans.la_code = beside.la_code
@@ -47,7 +71,7 @@ select
     plans.la_code,
     plans.la_child_id,
     plans.cin_plan_start_date,
-    protection_plans.is_open_beside as rule_4001,
+    concurrent.is_open_beside as rule_4001,
     case when plans.cin_plan_end_date is null then plans.open_count > 1 end as rule_4004,
     plans.cin_plan_end_date < plans.cin_plan_start_date as rule_4011,
     plans.cin_plan_end_date = plans.cin_plan_start_date as rule_4012q,
@@ -56,11 +80,11 @@ select
     case when plans.previous_start_date is not null then plans.earlier_end_date > plans.cin_plan_start_date end
         as rule_4014,
     plans.cin_plan_start_date < plans.referral_date as rule_4015,
-    protection_plans.starts_within as rule_4016
+    concurrent.starts_within as rule_4016
 from plans
-left join protection_plans
+left join concurrent
     on
-        plans.return_year = protection_plans.return_year
-        and plans.la_code = protection_plans.la_code
-        and plans.la_child_id = protection_plans.la_child_id
-        and plans.cin_plan_start_date = protection_plans.cin_plan_start_date
+        plans.return_year = concurrent.return_year
+        and plans.la_code = concurrent.la_code
+        and plans.la_child_id = concurrent.la_child_id
+        and plans.cin_plan_start_date = concurrent.cin_plan_start_date

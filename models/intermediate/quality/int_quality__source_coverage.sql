@@ -4,17 +4,17 @@ with areas as (
     select * from {{ ref('int_programmes__continuing_areas') }}
 ),
 
--- A code that stands for several children is one code here (DECISIONS D30).
-coded as (
-    select
-        *,
-        row_number() over (partition by la_code, la_child_id order by owner_month_number) as owner_number
-    from {{ ref('int_children__identities') }}
-),
-
+-- A code counts once, also where it stands for several children (trap 5).
 identities as (
-    select * from coded
-    where owner_number = 1
+    select
+        la_code,
+        la_child_id,
+        min(la_id) as la_id,
+        min(child_id) as child_id,
+        max(pupil_id) as pupil_id,
+        max(birth_month_number) as birth_month_number
+    from {{ ref('int_children__identities') }}
+    group by la_code, la_child_id
 ),
 
 children as (
@@ -44,13 +44,6 @@ looked_after as (
     from {{ ref('stg_cla__children') }} as children
     inner join identities
         on children.la_code = identities.la_code and children.la_child_id = identities.la_child_id
-),
-
-absence as (
-    select distinct
-        school_year,
-        pupil_id
-    from {{ ref('stg_npd__absence') }}
 ),
 
 looked_after_ids as (
@@ -138,6 +131,13 @@ joined as (
             and looked_after.child_id = needs.child_id
             and looked_after.return_year = needs.return_year
     group by looked_after.la_code, looked_after.return_year
+),
+
+absence as (
+    select distinct
+        school_year,
+        pupil_id
+    from {{ ref('stg_npd__absence') }}
 ),
 
 pupils as (
