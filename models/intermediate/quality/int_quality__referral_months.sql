@@ -1,6 +1,17 @@
 {{ config(materialized='table') }}
 
-with returned as (
+with published as (
+    select
+        la_code,
+        month_start_date,
+        max(value) as published_count,
+        max(status_marker) as marker
+    from {{ ref('stg_la__published_figures') }}
+    where published_table = 'c6' and month_start_date is not null
+    group by la_code, month_start_date
+),
+
+returned as (
     select distinct
         la_code,
         return_year
@@ -33,5 +44,5 @@ select
     published.published_count,
     published.marker as published_marker
 from referrals
-left join {{ ref('stg_la__published_referral_months') }} as published
+left join published
     on referrals.la_code = published.la_code and referrals.month_start_date = published.month_start_date
