@@ -7,17 +7,21 @@ build of the warehouse that all tests share. Children are named by their trap.
 from __future__ import annotations
 
 import csv
+import io
 import random
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import openpyxl
 import pytest
 
-from conftest import ROOT, land_rows
+from conftest import ROOT, SEEDS, land_rows
 from hand_cases import all_tables, assessment, census, cin, enquiry, episode, looked_after, return_year, table_of
+from sfpc.landing.account import LandingSettings, read_landing_settings
 from sfpc.landing.gate import Gate, Window
 from sfpc.landing.pseudonym import pupil_pseudonym
 from sfpc.landing.returns import land_returns
@@ -505,6 +509,7 @@ class Landing:
     def __init__(self, folder: Path, aside: list[dict[Any, Any]], account: list[dict[Any, Any]]) -> None:
         self.folder = folder
         self.aside = [(r["landing_table"], r["source_row"], r["column_name"]) for r in aside]
+        self.rules = sorted((r["landing_table"], r["rule"]) for r in aside)
         self.account = {(r["file"], r["table"]): r for r in account}
 
     def rows(self, table: str, columns: str) -> Rows:
@@ -512,13 +517,18 @@ class Landing:
         return duckdb.execute(f"select {columns} from {files} order by source_file, source_row").fetchall()
 
 
-def land(tmp_path: Path, files: dict[str, bytes], windows: dict[tuple[str, str], Window] | None = None) -> Landing:
+def land(
+    tmp_path: Path,
+    files: dict[str, bytes],
+    windows: dict[tuple[str, str], Window] | None = None,
+    settings: LandingSettings | None = None,
+) -> Landing:
     """Write the files of a return below a folder and land them."""
     for name, content in files.items():
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    with Gate(tmp_path / "landing", "returns", windows or {}, base=tmp_path / "in") as gate:
+    with Gate(tmp_path / "landing", "returns", windows or {}, base=tmp_path / "in", settings=settings) as gate:
         land_returns(tmp_path / "in", gate, KEY, "331", progress=lambda _: None)
         account = gate.commit().to_dict("records")
         aside = gate.quarantine().to_dict("records")
@@ -614,6 +624,28 @@ def test_trap_17_dates_outside_the_data(tmp_path: Path) -> None:
     for account in landed.account.values():
         left_out = account["out_of_window"] + account["quarantined"]
         assert (account["raw"], account["landed"], left_out) == (2, 1, 1), "counted, never lost"
+    # Without any window: days that cannot be are set aside by rule, and an end that cannot be goes blank alone.
+    bare = land(
+        tmp_path / "bare",
+        {
+            "a.xml": census_of(
+                *(child_xml(f"C{n}", day) for n, day in enumerate(("2028-06-01", "1900-01-01", "2022-06-01")))
+            ),
+            "2023-episodes.csv": episodes_file(
+                episode_line("C1", "01/07/1900"),
+                episode_line("C2", "01/07/2022", "01/07/2031", "E4A"),
+            ),
+        },
+        settings=replace(read_landing_settings(SEEDS / "protocol" / "landing_settings.csv"), quarantine_limit_pct=100),
+    )
+    assert bare.rows("cin_records", "la_child_id") == [("C2",)]
+    assert bare.rows("cla_episodes", "la_child_id, episode_end_date") == [("C2", None)]
+    assert bare.rules == [
+        ("cin_records", "early-date"),
+        ("cin_records", "future-date"),
+        ("cla_episodes", "353"),
+        ("cla_episodes", "future-date"),
+    ]
 
 
 def test_trap_18_no_pupil_number(trapped: Paths, tmp_path: Path) -> None:
@@ -660,6 +692,20 @@ def test_trap_19_mixed_date_formats(tmp_path: Path) -> None:
         ("cla_episodes", 3, "episode_start_date"),
         ("cla_episodes", 4, "episode_start_date"),
     ]
+    # One day in every form that an SSDA903 file may bear; the month-first reading of none.
+    forms = ["03/04/2022", "03/04/22", "2022-Apr-03 00:00:00", "03/04/2022 00:00:00"]
+    mixed = land(
+        tmp_path / "mixed",
+        {"2023-episodes.csv": episodes_file(*(episode_line(f"C{n}", form) for n, form in enumerate(forms)))},
+    )
+    assert mixed.rows("cla_episodes", "episode_start_date") == [(date(2022, 4, 3),)] * len(forms)
+    serials = land(
+        tmp_path / "serials",
+        {"2023-episodes.csv": episodes_file(*(episode_line(f"C{n}", "44654") for n in range(3)))},
+    )
+    assert serials.rows("cla_episodes", "episode_start_date") == [(date(2022, 4, 3),)] * 3, (
+        "day numbers of a spreadsheet"
+    )
 
 
 def test_trap_20_encodings_and_noise(tmp_path: Path) -> None:
@@ -681,6 +727,20 @@ def test_trap_20_encodings_and_noise(tmp_path: Path) -> None:
     assert landed.account["331/2023-episodes.csv", "cla_episodes"]["raw"] == 0, "a file of one newline is counted"
     manifest = (tmp_path / "landing" / "manifest.json").read_text(encoding="utf-8")
     assert "331/2023-notes.txt" in manifest, "a file of another kind is listed"
+    # A workbook is known by its headers too, whatever the title of a sheet.
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.title = "Episods"
+    sheet.append(["Return of the year"])
+    for values in csv.reader(episodes_file(line).decode("utf-8").splitlines()):
+        sheet.append(values)
+    kept = io.BytesIO()
+    book.save(kept)
+    sheets = land(tmp_path / "book", {"331/2022-return.xlsx": kept.getvalue()})
+    assert sheets.rows("cla_episodes", "return_year, la_child_id, episode_start_date") == [
+        (2022, "C’1", date(2022, 7, 1))
+    ]
 
 
 def test_trap_21_booleans_and_blanks(trapped: Paths, tmp_path: Path) -> None:
