@@ -15,6 +15,7 @@ import csv
 import getpass
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -138,6 +139,7 @@ class Gate:
         readable: Sequence[Path] = (),
     ) -> None:
         self._base = base.resolve() if base else None
+        self._base_names = [str(p) for p in (base, base.resolve()) if str(p) != "."] if base else []
         self.target = target
         self.source_kind = source_kind
         self.settings = settings
@@ -230,8 +232,9 @@ class Gate:
 
     def note(self, text: str, file: Path | None = None) -> None:
         """Record what a reader has to say about a file, or about all of them, for the manifest."""
-        said = text if self._base is None else text.replace(f"{self._base}/", "")
-        entry = {"note": said} | ({"file": self.name_of(file)} if file else {})
+        for folder in self._base_names:
+            text = text.replace(f"{folder}{os.sep}", "")
+        entry = {"note": text} | ({"file": self.name_of(file)} if file else {})
         if entry not in self._notes:
             self._notes.append(entry)
 
