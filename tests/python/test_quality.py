@@ -243,7 +243,7 @@ def oddities() -> list[Any]:
         ("published_figures", {"published_table": "c6", "la_code": WELL, "ons_code": None, "time_period": "2022",
                                "breakdown": "May", "measure": "Referrals", "value": "4"}),
         ("published_figures", {"published_table": "c6", "la_code": WELL, "ons_code": None, "time_period": "2022",
-                               "breakdown": "Month of referral", "measure": "June", "value": "40"}),
+                               "breakdown": "June", "measure": "Referrals", "value": "40"}),
         ("published_figures", {"published_table": "c6", "la_code": WELL, "ons_code": None, "time_period": "2023",
                                "breakdown": "June", "measure": "Referrals", "value": "c"}),
         ("published_figures", {"published_table": "c1", "la_code": WELL, "ons_code": None, "time_period": "2023",

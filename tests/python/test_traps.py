@@ -262,7 +262,7 @@ def trapped(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     paths = Paths(ROOT, folder / "data", folder / "outputs")
     paths.data.mkdir()
     land_rows(paths, trap_tables())
-    build(paths)
+    build(paths, stops_on_quality=False)
     return paths
 
 

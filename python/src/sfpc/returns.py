@@ -90,7 +90,7 @@ def run_returns(
             print(check_text(account, aside, settings))
             gate.judge()
             return ReturnsRun(account, distinct, aside, {})
-    build(own)
+    build(own, stops_on_quality=False)
     run = ReturnsRun(account, distinct, aside, _mart_rows(own))
     print(account_text(run, list_rows))
     return run

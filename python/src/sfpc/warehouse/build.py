@@ -6,12 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from sfpc.errors import SfpcError
 from sfpc.progress import say, step
 from sfpc.settings import Paths
 from sfpc.warehouse.publish import publish
+
+QUALITY_VARIABLE = "SFPC_DATA_QUALITY"
+"""Severity of the tests of data quality: error (the default) stops a build, warn reports."""
 
 
 def dbt_environment(
@@ -40,11 +44,12 @@ def run_dbt(
     target: Path | None = None,
     build_db: Path | None = None,
     landing: Path | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> None:
     """Run one dbt command in the project folder.
 
     target: folder for compiled files and logs; build_db: file to build in; landing: folder of the landing
-    tables; each where not the usual one.
+    tables; each where not the usual one. settings: more environment variables.
     Raises SfpcError with dbt's own closing lines when it fails.
     """
     dbt = Path(sys.executable).with_name("dbt")
@@ -53,7 +58,7 @@ def run_dbt(
     done = subprocess.run(
         command,
         cwd=paths.root,
-        env=dbt_environment(paths, target, build_db, landing),
+        env=dbt_environment(paths, target, build_db, landing) | dict(settings or {}),
         capture_output=quiet,
         text=True,
         check=False,
@@ -63,8 +68,11 @@ def run_dbt(
         raise SfpcError(f"dbt {arguments[0]} failed{':' if closing else ''}\n{closing}".rstrip())
 
 
-def build(paths: Paths, quiet: bool = True) -> None:
+def build(paths: Paths, quiet: bool = True, stops_on_quality: bool = True) -> None:
     """Build and test every model, then publish the marts.
+
+    stops_on_quality: whether data that break the rules of their own collection by more than is tolerated, or an LA
+    that drops out, stop the build; without it they are counted in the marts and nothing else (DECISIONS D37).
 
     dbt writes to a fresh file beside the old one, so a failed build leaves the published marts and the
     last good build file as they were, and no row of an earlier landing stays in old blocks.
@@ -74,7 +82,8 @@ def build(paths: Paths, quiet: bool = True) -> None:
     workshop.mkdir(parents=True)
     try:
         with step("dbt build: models, data tests and unit tests"):
-            run_dbt(paths, "build", quiet=quiet, build_db=workshop / paths.build_db.name)
+            quality = {} if stops_on_quality else {QUALITY_VARIABLE: "warn"}
+            run_dbt(paths, "build", quiet=quiet, build_db=workshop / paths.build_db.name, settings=quality)
         (workshop / paths.build_db.name).replace(paths.build_db)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
