@@ -1,5 +1,3 @@
-{{ config(severity=env_var('SFPC_DATA_QUALITY', 'error')) }}
-
 -- FV.SAMPLE.5: an LA of an evaluation whose looked-after children (or pupils) suddenly find no counterpart stops the
 -- build: a misspelt name or codes that lost their zeros would look like children to whom nothing happened.
 select

@@ -1,5 +1,3 @@
-{{ config(severity=env_var('SFPC_DATA_QUALITY', 'error')) }}
-
 -- FV.SAMPLE.5: an LA that takes part in an evaluation and is missing from a source for a year between two that it
 -- returned stops the build, unless known_missing_returns says why. A lost return would show false zeros.
 select
