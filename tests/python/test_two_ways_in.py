@@ -55,7 +55,8 @@ COMPARED = {
     "children": (
         CHILDREN,
         "children.programme_id, children.la_id, index_referral_date, financial_year, is_treatment_la, is_treated, "
-        "children.age_at_referral_months, children.is_unborn_at_referral, is_looked_after_at_referral, first_care_start_date, gender, "
+        "children.age_at_referral_months, children.is_unborn_at_referral, is_looked_after_at_referral, "
+        "first_care_start_date, gender, "
         "ethnicity, ethnic_group, is_disabled, is_uasc, previous_cpp_count, children.primary_need, is_linked_to_pupil, "
         "has_become_looked_after, is_in_sample__became_looked_after, is_fully_observed__became_looked_after",
     ),
