@@ -12,9 +12,10 @@ programmes as (
     select
         programmes.programme_id,
         programmes.matching_start_months,
-        greatest(programmes.matching_end_months, max(outcomes.window_months)) as matching_end_months
+        greatest(programmes.matching_end_months, coalesce(max(outcomes.window_months), 0)) as matching_end_months
     from {{ ref('programmes') }} as programmes
     inner join {{ ref('programme_outcomes') }} as outcomes on programmes.programme_id = outcomes.programme_id
+    where outcomes.is_trend_reading
     group by programmes.programme_id, programmes.matching_start_months, programmes.matching_end_months
 ),
 

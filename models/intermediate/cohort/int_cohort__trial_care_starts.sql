@@ -1,0 +1,29 @@
+{{ config(materialized='table') }}
+
+-- Every start of care in a trial period. A child counts with the first at the programme's ages; on one day in two LAs
+-- a hash decides that cannot know which LA is treated (FV.SAMPLE.1, FV.SAMPLE.3).
+with in_trial as (
+    select
+        programmes.programme_id,
+        starts.*,
+        {{ is_of_age('starts.age_at_care_start_months', 'programmes') }} as is_of_age
+    from {{ ref('programmes') }} as programmes
+    inner join {{ ref('int_programmes__trial_periods') }} as periods
+        on programmes.programme_id = periods.programme_id
+    inner join {{ ref('int_cohort__care_starts') }} as starts
+        on
+            starts.care_start_date >= periods.trial_start_date
+            and starts.care_start_date <= periods.trial_end_date
+)
+
+select
+    *,
+    case
+        when is_of_age
+            then
+                row_number() over (
+                    partition by programme_id, child_id, is_of_age
+                    order by care_start_date, md5(la_id || '|' || child_id)
+                )
+    end as entry_number
+from in_trial

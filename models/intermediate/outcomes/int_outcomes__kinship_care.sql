@@ -1,0 +1,35 @@
+-- FV.OUT.S3: of the children whose care starts in the window, whose first placement is with a relative or friend. A
+-- first placement that the extract does not state is not measured.
+with windows as (
+    select * from {{ ref('int_cohort__outcome_windows') }}
+    where measure = 'first_placement'
+),
+
+starts as (
+    select
+        windows.window_id,
+        periods.care_period_id,
+        periods.care_start_date,
+        row_number() over (
+            partition by windows.window_id
+            order by periods.care_start_date, periods.care_period_id
+        ) as start_number
+    from windows
+    inner join {{ ref('int_spells__care_periods') }} as periods
+        on
+            windows.child_id = periods.child_id
+            and periods.care_start_date >= windows.window_start_date
+            and periods.care_start_date <= windows.window_end_date
+    where windows.anchor = 'referral' or periods.care_start_date = windows.window_start_date
+)
+
+select
+    windows.window_id,
+    case when placements.is_kinship_foster then 1 else 0 end as event_value,
+    starts.care_start_date as first_event_date,
+    starts.window_id is not null as is_eligible,
+    starts.window_id is null or placements.care_period_id is not null as is_measured
+from windows
+left join starts on windows.window_id = starts.window_id and starts.start_number = 1
+left join {{ ref('int_spells__first_placements') }} as placements
+    on starts.care_period_id = placements.care_period_id
