@@ -1,6 +1,11 @@
+{#- What databases and spreadsheets write where there is no value, or more than one (trap 21). -#}
+{% macro not_a_value() -%}
+  ('', 'NULL', 'N/A', '#N/A', '#MULTIVALUE')
+{%- endmacro %}
+
 {#- Text as the sector writes it: blanks are nothing, codes are upper case. -#}
 {% macro tidy_code(column) -%}
-  nullif(upper(trim({{ column }})), '')
+  case when upper(trim({{ column }})) not in {{ not_a_value() }} then upper(trim({{ column }})) end
 {%- endmacro %}
 
 {#- A child code as text: surrounding blanks and the '.0' of a spreadsheet removed, upper case (trap 6). -#}

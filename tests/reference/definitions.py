@@ -36,10 +36,19 @@ OPEN_FOR_EVER = date.max
 # ---------------------------------------------------------------------------------------------------
 
 
+NOT_A_VALUE = {"", "NULL", "N/A", "#N/A", "#MULTIVALUE"}
+
+
 def tidy(value: Any) -> str | None:
-    """A code or id without surrounding blanks, in capitals; an empty one is None (trap 6)."""
+    """A code or id without surrounding blanks, in capitals; None for what says that there is no value (trap 21)."""
     cleaned = str(value).strip().upper() if value is not None else ""
-    return cleaned or None
+    return None if cleaned in NOT_A_VALUE else cleaned
+
+
+def child_code(value: Any) -> str | None:
+    """A child code as tidy has it, without the '.0' that a spreadsheet adds (trap 6)."""
+    code = tidy(value)
+    return code.removesuffix(".0") if code else None
 
 
 def as_date(value: Any) -> date | None:
@@ -127,90 +136,144 @@ def is_placeholder_birth(row: Row) -> bool:
     return (row.get("birth_year"), row.get("birth_month")) == (1900, 1)
 
 
+def says_unborn(row: Row) -> bool:
+    """Whether a row says that its child is not born yet: an expected date, the flag, or January 1900 (A.5)."""
+    return is_yes(row.get("is_expected_birth")) or is_yes(row.get("is_unborn")) or is_placeholder_birth(row)
+
+
+def months_of(birth: tuple[int, int]) -> int:
+    """A month as a number, so that two can be subtracted."""
+    return birth[0] * 12 + birth[1]
+
+
 def pupil_id_of(row: Row) -> str | None:
     """The pseudonymous pupil id; 'UN1' to 'UN7' are reasons for having none (trap 18)."""
     pupil = tidy(row.get("pupil_id"))
     return None if pupil is None or re.fullmatch(r"UN\d", pupil) else pupil
 
 
+class SharedCodes:
+    """Child codes of an LA that stand for several children, and whose a row of such a code is (DECISIONS D30)."""
+
+    def __init__(self, cin_records: Iterable[Row], cla_children: Iterable[Row]) -> None:
+        stated: dict[tuple, dict[tuple[str, int], set[tuple[int, int]]]] = defaultdict(lambda: defaultdict(set))
+        for source, rows in (("CIN", cin_records), ("SSDA903", cla_children)):
+            for row in rows:
+                birth = birth_month_of(row)
+                if birth is not None and not says_unborn(row):
+                    stated[self._code(row)][source, int(row["return_year"])].add(birth)
+        self._stated = {code: dict(returns) for code, returns in stated.items() if self._is_shared(returns)}
+
+    @staticmethod
+    def _code(row: Row) -> tuple[str | None, str | None]:
+        return tidy(row["la_code"]), child_code(row["la_child_id"])
+
+    @staticmethod
+    def _is_shared(returns: dict[tuple[str, int], set[tuple[int, int]]]) -> bool:
+        months = [months_of(birth) for births in returns.values() for birth in births]
+        return max(months) - min(months) > 12 or any(len(births) > 1 for births in returns.values())
+
+    def has(self, row: Row) -> bool:
+        """Whether the row's code stands for several children."""
+        return self._code(row) in self._stated
+
+    def birth_of_owner(self, row: Row, source: str) -> tuple[int, int] | None:
+        """The month of birth of the child, among those of the row's code, whose row it is; None: nothing tells."""
+        returns = self._stated[self._code(row)]
+        birth = birth_month_of(row)
+        if says_unborn(row):
+            near = [
+                (abs(months_of(born) - months_of(birth)), born)
+                for births in returns.values()
+                for born in births
+                if birth is not None and abs(months_of(born) - months_of(birth)) <= 12
+            ]
+            return min(near)[1] if near else None
+        if birth is not None:
+            return birth
+        of_return = returns.get((source, int(row["return_year"])), set())
+        return next(iter(of_return)) if len(of_return) == 1 else None
+
+
 class Children:
     """Who is who. An LA child is an area and an LA child id; a child is one or several LA children.
 
     LA child ids may be given twice where an area is made of several LA codes (a reorganisation), so
-    there the month of birth belongs to the LA child. The pupil id of an LA child is its first one over
-    the return years; LA children with the same pupil id are one child (trap 4).
+    there the month of birth belongs to the LA child; so it does where one code stands for several children
+    (trap 5). The pupil id of an LA child is its first one over the return years; LA children with the same
+    pupil id are one child (trap 4).
     """
 
     def __init__(self, cin_records: Iterable[Row], cla_children: Iterable[Row], areas: Areas) -> None:
         self.areas = areas
         self.child_ids_seen: set[ChildId] = set()
         self.la_ids_of_child: dict[ChildId, set[tuple[str, str]]] = defaultdict(set)
-        tables = [list(cin_records), list(cla_children)]
-        self._births = self._births_of_codes(row for rows in tables for row in rows)
+        tables = [("CIN", list(cin_records)), ("SSDA903", list(cla_children))]
+        self._shared = SharedCodes(tables[0][1], tables[1][1])
+        self._births = self._births_of_codes(tables)
         first_pupil: dict[tuple, tuple[int, str]] = {}
         keys: set[tuple] = set()
-        for rows in tables:
+        codes: dict[tuple, tuple] = {}
+        for source, rows in tables:
             for row in rows:
-                key = self._la_child(row)
+                key = self._la_child(row, source)
                 keys.add(key)
+                codes[self._code(row, source)] = key
                 pupil = pupil_id_of(row)
                 if pupil is not None:
                     seen = (int(row["return_year"]), pupil)
                     first_pupil[key] = min(seen, first_pupil.get(key, seen))
-        self._pupils = self._sound_pupils({key: pupil for key, (_, pupil) in first_pupil.items()}, tables)
+        self._pupils = self._sound_pupils({key: pupil for key, (_, pupil) in first_pupil.items()}, codes)
         for key in keys:
             child = self._child_of_key(key)
             self.child_ids_seen.add(child)
             self.la_ids_of_child[child].add((key[0], key[1]))
 
-    def _sound_pupils(self, pupils: dict[tuple, str], tables: list[list[Row]]) -> dict[tuple, str]:
+    def _sound_pupils(self, pupils: dict[tuple, str], codes: dict[tuple, tuple]) -> dict[tuple, str]:
         """Pupil ids whose LA children were born at most twelve months apart (DECISIONS D15)."""
-        ranks: dict[tuple, tuple] = {}
-        codes: dict[tuple, tuple] = {}
-        for rows in tables:
-            for row in rows:
-                birth = birth_month_of(row)
-                code = (tidy(row["la_code"]), tidy(row["la_child_id"]))
-                codes[code] = self._la_child(row)
-                if birth:
-                    rank = (is_yes(row.get("is_expected_birth")), -int(row["return_year"]), birth)
-                    ranks[code] = min(rank, ranks.get(code, rank))
         months: dict[str, list[int]] = defaultdict(list)
-        for code, (_, _, (year, month)) in ranks.items():
-            pupil = pupils.get(codes[code])
-            if pupil:
-                months[pupil].append(year * 12 + month)
+        for code, key in codes.items():
+            pupil = pupils.get(key)
+            if pupil and code in self._births:
+                months[pupil].append(months_of(self._births[code]))
         unsound = {pupil for pupil, born in months.items() if max(born) - min(born) > 12}
         return {key: pupil for key, pupil in pupils.items() if pupil not in unsound}
 
-    def _births_of_codes(self, rows: Iterable[Row]) -> dict[tuple, str]:
-        """Month of birth of an LA code's child id in a reorganised area: the latest real one, else expected.
+    def _code(self, row: Row, source: str) -> tuple:
+        """LA code and child id, and the child among several under that code (None where nothing tells which)."""
+        owner = self._shared.birth_of_owner(row, source) if self._shared.has(row) else None
+        return tidy(row["la_code"]), child_code(row["la_child_id"]), owner
 
-        Within a return the smallest; an unborn child keeps its identity when it is born (DECISIONS D5).
+    def _births_of_codes(self, tables: list[tuple[str, list[Row]]]) -> dict[tuple, tuple[int, int]]:
+        """Month of birth of an LA code's child id: the latest real one, else the latest expected one.
+
+        Within a return the smallest; an unborn child keeps its identity when it is born (DECISIONS D5). One of
+        several children under a code is known by its real month.
         """
         known: dict[tuple, list[tuple]] = defaultdict(list)
-        for row in rows:
-            birth = birth_month_of(row)
-            if birth and self.areas.has_several_codes(self.areas.la_id(row["la_code"])):
-                rank = (is_yes(row.get("is_expected_birth")), -int(row["return_year"]), birth)
-                known[tidy(row["la_code"]), tidy(row["la_child_id"])].append(rank)
-        return {key: "{:04d}-{:02d}".format(*min(ranks)[2]) for key, ranks in known.items()}
+        for source, rows in tables:
+            for row in rows:
+                birth = birth_month_of(row)
+                if birth:
+                    rank = (is_yes(row.get("is_expected_birth")), -int(row["return_year"]), birth)
+                    known[self._code(row, source)].append(rank)
+        return {code: code[2] or min(ranks)[2] for code, ranks in known.items()}
 
-    def _la_child(self, row: Row) -> tuple:
+    def _la_child(self, row: Row, source: str) -> tuple:
         la_id = self.areas.la_id(row["la_code"])
-        code, la_child_id = tidy(row["la_code"]), tidy(row["la_child_id"])
-        key: tuple = (la_id, la_child_id)
-        if self.areas.has_several_codes(la_id):
-            key += (self._births.get((code, la_child_id), ""),)
+        key: tuple = (la_id, child_code(row["la_child_id"]))
+        if self.areas.has_several_codes(la_id) or self._shared.has(row):
+            birth = self._births.get(self._code(row, source))
+            key += ("{:04d}-{:02d}".format(*birth) if birth else "",)
         return key
 
     def _child_of_key(self, key: tuple) -> ChildId:
         pupil = self._pupils.get(key)
         return ("pupil", pupil) if pupil else ("la", *key)
 
-    def child_of(self, row: Row) -> ChildId:
-        """The child of a row of cin_records, cla_children or cla_episodes."""
-        return self._child_of_key(self._la_child(row))
+    def child_of(self, row: Row, source: str) -> ChildId:
+        """The child of a row of the census (CIN) or of the return on looked-after children (SSDA903)."""
+        return self._child_of_key(self._la_child(row, source))
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -218,18 +281,25 @@ class Children:
 # ---------------------------------------------------------------------------------------------------
 
 
-def referral_spells(cin_records: Iterable[Row], children: Children, seeds: dict) -> list[Row]:
+def referral_spells(
+    cin_records: Iterable[Row], children: Children, seeds: dict, activities: Iterable[Row] = ()
+) -> list[Row]:
     """One row per area, child and referral date, joined over the returns that report it (A.7).
 
     A referral is repeated in every return while it is open, so its fields come from different years:
-    no further action only if all reports say so, the closure from the latest return that has one, the
+    no further action only if all reports say so and none shows any action (activities: assessments and
+    section 47 enquiries; the plans stand in the records), the closure from the latest return that has one, the
     need from the earliest return that has a valid code.
     """
+    acted = {
+        (children.areas.la_id(row["la_code"]), children.child_of(row, "CIN"), as_date(row["referral_date"]))
+        for row in activities
+    }
     needs = {tidy(r["primary_need_code"]): int(r["primary_need"]) for r in seeds["primary_need_codes"]}
     reports: dict[tuple, list[Row]] = defaultdict(list)
     for row in cin_records:
         la_id = children.areas.la_id(row["la_code"])
-        reports[la_id, children.child_of(row), as_date(row["referral_date"])].append(row)
+        reports[la_id, children.child_of(row, "CIN"), as_date(row["referral_date"])].append(row)
     spells = []
     for (la_id, child_id, referral_date), rows in sorted(reports.items()):
         closure_date, closure_reason = _latest_closure(rows)
@@ -241,11 +311,16 @@ def referral_spells(cin_records: Iterable[Row], children: Children, seeds: dict)
                 "referral_date": referral_date,
                 "closure_date": closure_date,
                 "closure_reason": closure_reason,
-                "is_nfa": all(is_yes(r.get("referral_nfa")) for r in rows),
+                "is_nfa": all(is_yes(r.get("referral_nfa")) and not _has_plan(r) for r in rows)
+                and (la_id, child_id, referral_date) not in acted,
                 "primary_need": _earliest_need(rows, needs),
             }
         )
     return spells
+
+
+def _has_plan(row: Row) -> bool:
+    return bool(row.get("cpp_start_date") or row.get("cin_plan_start_date"))
 
 
 def _latest_closure(rows: list[Row]) -> tuple[date | None, str | None]:
@@ -318,7 +393,7 @@ def care_periods(cla_episodes: Iterable[Row], children: Children, seeds: dict, r
             continue
         key = (
             children.areas.la_id(row["la_code"]),
-            children.child_of(row),
+            children.child_of(row, "SSDA903"),
             as_date(row["episode_start_date"]),
         )
         report = _report_of_episode(row)
@@ -692,16 +767,17 @@ def evaluate(
     """
     areas = Areas(seeds["local_authority_successors"])
     children = Children(tables["cin_records"], tables["cla_children"], areas)
-    spells = referral_spells(tables["cin_records"], children, seeds)
+    activities = [row for name in ("cin_assessments", "cin_section47") for row in tables.get(name, [])]
+    spells = referral_spells(tables["cin_records"], children, seeds, activities)
     returns = returns or Returns(tables["cin_records"], tables["cla_episodes"], seeds, areas)
     periods = care_periods(tables["cla_episodes"], children, seeds, returns)
     context = Context(seeds, areas, returns)
 
     records: dict[ChildId, ChildRecord] = defaultdict(ChildRecord)
     for row in tables["cin_records"]:
-        records[children.child_of(row)].cin.append(row)
+        records[children.child_of(row, "CIN")].cin.append(row)
     for row in tables["cla_children"]:
-        records[children.child_of(row)].cla.append(row)
+        records[children.child_of(row, "SSDA903")].cla.append(row)
     for row in tables["npd_pupils"]:
         pupil: ChildId = ("pupil", tidy(row["pupil_id"]) or "")
         if pupil in records:

@@ -76,6 +76,33 @@ def cin(child: str, referral: str, **values: Any) -> Row:
     return _dated({**row, **values})
 
 
+def assessment(child: str, referral: str, start: str, **values: Any) -> Row:
+    """One assessment under a referral in Croydon."""
+    row = {
+        "return_year": return_year(start),
+        "la_code": "306",
+        "la_child_id": child,
+        "referral_date": referral,
+        "assessment_start_date": start,
+        "assessment_authorisation_date": None,
+        "assessment_factors": None,
+    }
+    return _dated({**row, **values})
+
+
+def enquiry(child: str, referral: str, start: str, **values: Any) -> Row:
+    """One section 47 enquiry under a referral in Croydon."""
+    row = {
+        "return_year": return_year(start),
+        "la_code": "306",
+        "la_child_id": child,
+        "referral_date": referral,
+        "enquiry_start_date": start,
+        "initial_conference_date": None,
+    }
+    return _dated({**row, **values})
+
+
 def episode(child: str, start: str, end: str | None = None, ceased: str | None = None, **values: Any) -> Row:
     """One episode of care: started (S), interim care order, foster care, in Croydon; still reported if open."""
     row = {
@@ -129,6 +156,20 @@ def _dated(row: Row) -> Row:
     return {k: day(v) if k.endswith("_date") else v for k, v in row.items()}
 
 
+def table_of(row: Row) -> str:
+    """The landing table of a row, told by its columns."""
+    marks = {
+        "assessment_start_date": "cin_assessments",
+        "enquiry_start_date": "cin_section47",
+        "referral_date": "cin_records",
+        "episode_start_date": "cla_episodes",
+        "census_year": "npd_pupils",
+        "school_year": "npd_absence",
+        "uasc_status": "cla_children",
+    }
+    return next(table for column, table in marks.items() if column in row)
+
+
 def case(
     name: str,
     why: str,
@@ -139,14 +180,7 @@ def case(
     """Add a case; a row's table is told by its columns."""
     tables: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        if "referral_date" in row:
-            tables["cin_records"].append(row)
-        elif "episode_start_date" in row:
-            tables["cla_episodes"].append(row)
-        elif "census_year" in row:
-            tables["npd_pupils"].append(row)
-        else:
-            tables["cla_children"].append(row)
+        tables[table_of(row)].append(row)
     CASES.append(Case(name, why, dict(tables), child_id or ("la", "306", name.upper()), **expected))
 
 
@@ -174,6 +208,8 @@ def all_tables(cases: list[Case] | None = None) -> dict[str, list[Row]]:
             for year in range(2018, 2026)
         ],
         "npd_pupils": [],
+        "cin_assessments": [],
+        "cin_section47": [],
     }
     for one in chosen:
         for table, rows in one.rows.items():
@@ -790,4 +826,153 @@ case(
     cin("TWO_CLOSURES", "2021-02-01", return_year=2023),
     outcome={"index_referral_date": day("2021-02-01")},
     spells=[{"closure_date": day("2021-03-15"), "closure_reason": "RC7"}],
+)
+
+# --- One child code, several children (trap 5, DECISIONS D30) ----------------------------------------
+
+SHARED_CODE = (
+    cin("SHARED_CODE", "2021-06-01", birth_year=2010, birth_month=1, closure_date="2021-07-01", closure_reason="RC8"),
+    cin("SHARED_CODE", "2022-06-01", birth_year=2016, birth_month=5, gender="1", ethnicity="BCRB"),
+    looked_after("SHARED_CODE", 2023, birth_year=2016, birth_month=5, gender="1", ethnicity="BCRB"),
+    episode("SHARED_CODE", "2022-08-01", "2023-01-10", "E4A"),
+)
+case(
+    "shared_code_elder",
+    "one code, births six years apart in two returns: the elder child was referred and never looked after",
+    *SHARED_CODE,
+    child_id=("la", "306", "SHARED_CODE", "2010-01"),
+    outcome={
+        "index_referral_date": day("2021-06-01"),
+        "age_at_referral_months": 137,
+        "gender": 2,
+        "ethnic_group": "White",
+        "has_become_looked_after": False,
+    },
+    periods=[],
+    spells=[{"referral_date": day("2021-06-01")}],
+)
+case(
+    "shared_code_younger",
+    "the younger one has the second referral, and the episode: the Header of that return states its birth",
+    *SHARED_CODE,
+    child_id=("la", "306", "SHARED_CODE", "2016-05"),
+    outcome={
+        "index_referral_date": day("2022-06-01"),
+        "age_at_referral_months": 73,
+        "gender": 1,
+        "ethnic_group": "Black",
+        "has_become_looked_after": True,
+    },
+    periods=[("2022-08-01", "2023-01-10")],
+    spells=[{"referral_date": day("2022-06-01")}],
+)
+
+TWO_IN_ONE_RETURN = (
+    cin("TWO_IN_ONE_RETURN", "2022-03-01", birth_year=2012, birth_month=2),
+    cin("TWO_IN_ONE_RETURN", "2022-03-08", birth_year=2012, birth_month=9),
+    looked_after("TWO_IN_ONE_RETURN", 2023, birth_year=2012, birth_month=2),
+    looked_after("TWO_IN_ONE_RETURN", 2023, birth_year=2012, birth_month=9),
+    episode("TWO_IN_ONE_RETURN", "2022-05-01", "2022-09-01", "E4A"),
+)
+case(
+    "two_in_one_return",
+    "seven months apart in one return: two children; with both in the Header nobody can say whose the episode is",
+    *TWO_IN_ONE_RETURN,
+    child_id=("la", "306", "TWO_IN_ONE_RETURN", "2012-02"),
+    outcome={"index_referral_date": day("2022-03-01"), "has_become_looked_after": False},
+    periods=[],
+)
+case(
+    "two_in_one_return_the_other",
+    "the other of the two",
+    *TWO_IN_ONE_RETURN,
+    child_id=("la", "306", "TWO_IN_ONE_RETURN", "2012-09"),
+    outcome={"index_referral_date": day("2022-03-08"), "has_become_looked_after": False},
+    periods=[],
+)
+case(
+    "two_in_one_return_the_episode",
+    "the episode is kept, under nobody's name",
+    *TWO_IN_ONE_RETURN,
+    child_id=("la", "306", "TWO_IN_ONE_RETURN", ""),
+    periods=[("2022-05-01", "2022-09-01")],
+    spells=[],
+)
+case(
+    "typing_error_corrected",
+    "seven months apart in two returns is a correction: one child, the later return counts",
+    cin("TYPING_ERROR", "2021-06-01", birth_year=2012, birth_month=2),
+    cin("TYPING_ERROR", "2022-06-01", birth_year=2012, birth_month=9),
+    child_id=("la", "306", "TYPING_ERROR"),
+    outcome={"index_referral_date": day("2021-06-01"), "age_at_referral_months": 105},
+    spells=[{"referral_date": day("2021-06-01")}, {"referral_date": day("2022-06-01")}],
+)
+
+UNBORN_UNDER_A_USED_CODE = (
+    cin("USED_CODE", "2021-02-01", birth_year=2009, birth_month=3, closure_date="2021-03-01", closure_reason="RC7"),
+    cin(
+        "USED_CODE",
+        "2022-01-20",
+        birth_year=2022,
+        birth_month=4,
+        is_expected_birth="1",
+        is_unborn="1",
+        gender="0",
+        ethnicity="NOBT",
+    ),
+    cin("USED_CODE", "2022-01-20", return_year=2023, birth_year=2022, birth_month=5, closure_date="2022-09-01"),
+    cin("USED_CODE", "2021-11-01", birth_year=None, birth_month=None),
+)
+case(
+    "unborn_under_a_used_code",
+    "the unborn row belongs to the child born a month after the expected one, not to the code's earlier owner",
+    *UNBORN_UNDER_A_USED_CODE,
+    child_id=("la", "306", "USED_CODE", "2022-05"),
+    outcome={"index_referral_date": day("2022-01-20"), "is_unborn_at_referral": True, "gender": 0},
+    spells=[{"referral_date": day("2022-01-20"), "closure_date": day("2022-09-01")}],
+)
+case(
+    "no_birth_under_a_used_code",
+    "a return that states no birth for a code of two children: the referral is kept, its child's age is not known",
+    *UNBORN_UNDER_A_USED_CODE,
+    child_id=("la", "306", "USED_CODE", ""),
+    outcome={"age_at_referral_months": None, "is_in_age_range": False},
+    spells=[{"referral_date": day("2021-11-01")}],
+)
+case(
+    "shared_code_one_pupil",
+    "a pupil reference that both births carry makes them one child (D15: at most twelve months apart)",
+    cin("SHARED_CODE_ONE_PUPIL", "2022-03-01", birth_year=2012, birth_month=2, pupil_id="PUPILSHARED"),
+    cin("SHARED_CODE_ONE_PUPIL", "2022-03-08", birth_year=2012, birth_month=9, pupil_id="PUPILSHARED"),
+    child_id=("pupil", "PUPILSHARED"),
+    outcome={"index_referral_date": day("2022-03-01")},
+    spells=[{"referral_date": day("2022-03-01")}, {"referral_date": day("2022-03-08")}],
+)
+
+# --- No further action, yet action (trap 13, DECISIONS D31) -------------------------------------------
+
+case(
+    "nfa_with_an_assessment",
+    "flagged no further action, yet assessed: further action",
+    cin("NFA_WITH_AN_ASSESSMENT", "2022-03-10", referral_nfa="1", primary_need=None),
+    assessment("NFA_WITH_AN_ASSESSMENT", "2022-03-10", "2022-03-12"),
+    outcome={"index_referral_date": day("2022-03-10")},
+    spells=[{"is_nfa": False}],
+)
+case(
+    "nfa_with_an_enquiry_later",
+    "the section 47 enquiry stands in a later return than the flag",
+    cin("NFA_WITH_AN_ENQUIRY", "2022-03-30", referral_nfa="1", primary_need=None),
+    enquiry("NFA_WITH_AN_ENQUIRY", "2022-03-30", "2022-04-02"),
+    child_id=("la", "306", "NFA_WITH_AN_ENQUIRY"),
+    outcome={"index_referral_date": day("2022-03-30")},
+    spells=[{"is_nfa": False}],
+)
+case(
+    "nfa_with_a_plan",
+    "a CIN plan under a referral with no further action",
+    cin("NFA_WITH_A_PLAN", "2022-03-10", referral_nfa="1", cin_plan_start_date="2022-03-20"),
+    cin("NFA_WITH_A_PLAN", "2022-05-10", referral_nfa="1"),
+    outcome={"index_referral_date": day("2022-03-10")},
+    spells=[{"is_nfa": False}, {"is_nfa": True}],
 )

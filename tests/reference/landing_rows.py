@@ -13,9 +13,10 @@ from pathlib import Path
 
 import duckdb
 
-from definitions import Areas, ChildId, Children, Returns, Row, child_label, tidy
+from definitions import Areas, ChildId, Children, Returns, Row, child_code, child_label, tidy
 
 LINKING = ["return_year", "la_code", "la_child_id", "pupil_id", "birth_year", "birth_month"]
+REFERRAL = ["return_year", "la_code", "la_child_id", "referral_date"]
 
 COLUMNS = {
     "cin_records": [
@@ -32,7 +33,10 @@ COLUMNS = {
         "closure_reason",
         "cpp_start_date",
         "cpp_previous_count",
+        "cin_plan_start_date",
     ],
+    "cin_assessments": REFERRAL,
+    "cin_section47": REFERRAL,
     "cla_children": [*LINKING, "gender", "ethnicity", "uasc_status"],
     "cla_episodes": [
         "return_year",
@@ -117,7 +121,7 @@ def read_part(
         return Part({name: list(read_rows(landing_dir, name)) for name in COLUMNS}, None, returns)
 
     children = Children(
-        read_rows(landing_dir, "cin_records", [*LINKING, "is_expected_birth"]),
+        read_rows(landing_dir, "cin_records", [*LINKING, "is_expected_birth", "is_unborn"]),
         read_rows(landing_dir, "cla_children", LINKING),
         areas,
     )
@@ -127,11 +131,11 @@ def read_part(
     pupil_ids = {child[1] for child in chosen if child[0] == "pupil"}
 
     tables: dict[str, list[Row]] = {}
-    for name in ("cin_records", "cla_children", "cla_episodes"):
+    for name in ("cin_records", "cin_assessments", "cin_section47", "cla_children", "cla_episodes"):
         tables[name] = [
             row
             for row in read_rows(landing_dir, name)
-            if (areas.la_id(row["la_code"]), tidy(row["la_child_id"])) in la_ids
+            if (areas.la_id(row["la_code"]), child_code(row["la_child_id"])) in la_ids
         ]
     tables["npd_pupils"] = [row for row in read_rows(landing_dir, "npd_pupils") if tidy(row["pupil_id"]) in pupil_ids]
     return Part(tables, chosen, returns)

@@ -6,8 +6,10 @@ with observations as (
         identities.pupil_id as linked_pupil_id,
         observations.*
     from {{ ref('int_children__observations') }} as observations
-    inner join {{ ref('int_children__identities') }} as identities
-        on observations.la_code = identities.la_code and observations.la_child_id = identities.la_child_id
+    {{ join_identities(
+        'observations', 'observations.source_kind', 'observations.birth_month_number',
+        'observations.is_expected_birth or observations.is_unborn'
+    ) }}
 ),
 
 -- 0 (not recorded, unborn) never conflicts with a recorded gender (FV.CEM.2).

@@ -1,17 +1,25 @@
 {{ config(materialized='table') }}
 
 with observations as (
-    select * from {{ ref('int_children__observations') }}
+    select
+        observations.*,
+        coalesce(shared_codes.owner_month_number, 0) as owner_month_number
+    from {{ ref('int_children__observations') }} as observations
+    {{ join_shared_codes(
+        'observations', 'observations.source_kind', 'observations.birth_month_number',
+        'observations.is_expected_birth or observations.is_unborn'
+    ) }}
 ),
 
 latest_births as (
     select
         la_code,
         la_child_id,
+        owner_month_number,
         max(case when birth_month_number is not null and not is_expected_birth then return_year end) as real_year,
         max(case when birth_month_number is not null then return_year end) as any_year
     from observations
-    group by la_code, la_child_id
+    group by la_code, la_child_id, owner_month_number
 ),
 
 -- A real birth month is worth more than an expected one, a later return more than an earlier one (A.5).
@@ -19,9 +27,11 @@ births as (
     select
         observations.la_code,
         observations.la_child_id,
+        observations.owner_month_number,
         min(observations.la_id) as la_id,
         max(observations.area_code_count) as area_code_count,
         coalesce(
+            nullif(observations.owner_month_number, 0),
             min(case
                 when observations.return_year = latest_births.real_year and not observations.is_expected_birth
                     then observations.birth_month_number
@@ -30,8 +40,43 @@ births as (
         ) as birth_month_number
     from observations
     inner join latest_births
-        on observations.la_code = latest_births.la_code and observations.la_child_id = latest_births.la_child_id
-    group by observations.la_code, observations.la_child_id
+        on
+            observations.la_code = latest_births.la_code
+            and observations.la_child_id = latest_births.la_child_id
+            and observations.owner_month_number = latest_births.owner_month_number
+    group by observations.la_code, observations.la_child_id, observations.owner_month_number
+),
+
+-- One code, several children: each by its month, and one more for rows that nothing tells apart (DECISIONS D30).
+shared as (
+    select
+        la_code,
+        la_child_id,
+        min(la_id) as la_id,
+        max(area_code_count) as area_code_count,
+        min(owner_month_number) as lowest_owner
+    from births
+    group by la_code, la_child_id
+    having max(owner_month_number) > 0
+),
+
+codes as (
+    select
+        births.*,
+        shared.la_code is not null as is_shared_code
+    from births
+    left join shared on births.la_code = shared.la_code and births.la_child_id = shared.la_child_id
+    union all
+    select
+        la_code,
+        la_child_id,
+        0 as owner_month_number,
+        la_id,
+        area_code_count,
+        cast(null as integer) as birth_month_number,
+        true as is_shared_code
+    from shared
+    where lowest_owner > 0
 ),
 
 -- Codes are reused by other LAs for other children: within a reorganised area the birth month tells them apart.
@@ -39,10 +84,11 @@ keyed as (
     select
         la_code,
         la_child_id,
+        owner_month_number,
         la_id,
         birth_month_number,
         case
-            when area_code_count > 1
+            when area_code_count > 1 or is_shared_code
                 then
                     la_id
                     || '|'
@@ -51,7 +97,7 @@ keyed as (
                     || coalesce(cast(birth_month_number as {{ dbt.type_string() }}), '')
             else la_id || '|' || la_child_id
         end as la_child_key
-    from births
+    from codes
 ),
 
 -- The first reference over the returns is the child's. One pass with a rank: a join back on the year alone would let
@@ -66,7 +112,10 @@ ranked_links as (
         ) as link_rank
     from keyed
     inner join observations
-        on keyed.la_code = observations.la_code and keyed.la_child_id = observations.la_child_id
+        on
+            keyed.la_code = observations.la_code
+            and keyed.la_child_id = observations.la_child_id
+            and keyed.owner_month_number = observations.owner_month_number
     where observations.pupil_id is not null
 ),
 
@@ -90,6 +139,7 @@ sound_links as (
 select
     keyed.la_code,
     keyed.la_child_id,
+    keyed.owner_month_number,
     keyed.la_id,
     keyed.birth_month_number,
     sound_links.pupil_id,

@@ -47,11 +47,6 @@ select
     united.*,
     areas.la_id,
     areas.area_code_count,
-    case
-        when
-            united.birth_year between united.return_year - 30 and united.return_year + 1
-            and united.birth_month between 1 and 12
-            then united.birth_year * 12 + united.birth_month - 1
-    end as birth_month_number
+    {{ birth_month_number('united') }} as birth_month_number
 from united
 inner join {{ ref('int_programmes__continuing_areas') }} as areas on united.la_code = areas.la_code

@@ -21,8 +21,7 @@ with reports as (
                 episodes.source_row asc
         ) as report_number
     from {{ ref('stg_cla__episodes') }} as episodes
-    inner join {{ ref('int_children__identities') }} as identities
-        on episodes.la_code = identities.la_code and episodes.la_child_id = identities.la_child_id
+    {{ join_identities('episodes', "'SSDA903'") }}
     left join {{ ref('legal_status_codes') }} as statuses
         on episodes.legal_status_code = statuses.legal_status_code
 ),

@@ -6,8 +6,7 @@ with reports as (
         identities.child_id,
         plans.*
     from {{ ref('stg_cin__child_protection_plans') }} as plans
-    inner join {{ ref('int_children__identities') }} as identities
-        on plans.la_code = identities.la_code and plans.la_child_id = identities.la_child_id
+    {{ join_identities('plans', "'CIN'", 'plans.birth_month_number', 'plans.is_unborn_report') }}
 ),
 
 end_years as (
@@ -16,7 +15,8 @@ end_years as (
         child_id,
         cpp_start_date,
         max(case when cpp_end_date is not null then return_year end) as end_year,
-        min(return_year) as first_return_year
+        min(return_year) as first_return_year,
+        max(return_year) as last_return_year
     from reports
     group by la_id, child_id, cpp_start_date
 )
@@ -29,7 +29,8 @@ select
     min(reports.referral_date) as referral_date,
     max(case when reports.return_year = end_years.end_year then reports.cpp_end_date end) as cpp_end_date,
     max(case when reports.return_year = end_years.first_return_year then reports.cpp_previous_count end)
-        as reported_previous_count
+        as reported_previous_count,
+    max(end_years.last_return_year) as last_return_year
 from reports
 inner join end_years
     on

@@ -16,12 +16,37 @@ with reports as (
                 referrals.closure_reason_code desc nulls last
         ) as closure_rank
     from {{ ref('stg_cin__referrals') }} as referrals
-    inner join {{ ref('int_children__identities') }} as identities
-        on referrals.la_code = identities.la_code and referrals.la_child_id = identities.la_child_id
+    {{ join_identities('referrals', "'CIN'", 'referrals.birth_month_number', 'referrals.is_unborn_report') }}
     left join {{ ref('primary_need_codes') }} as lowest
         on referrals.lowest_primary_need_code = lowest.primary_need_code
     left join {{ ref('primary_need_codes') }} as highest
         on referrals.highest_primary_need_code = highest.primary_need_code
+),
+
+-- What the returns show to have been done under a referral, whatever its flag says (DECISIONS D31).
+activities as (
+    select
+        return_year,
+        la_code,
+        la_child_id,
+        referral_date
+    from {{ ref('stg_cin__assessments') }}
+    union
+    select
+        return_year,
+        la_code,
+        la_child_id,
+        referral_date
+    from {{ ref('stg_cin__section47') }}
+),
+
+acted as (
+    select distinct
+        identities.la_id,
+        identities.child_id,
+        activities.referral_date
+    from activities
+    {{ join_identities('activities', "'CIN'") }}
 ),
 
 years as (
@@ -37,7 +62,8 @@ years as (
 ),
 
 -- A referral is repeated in every return while it is open: the latest return that has a closure knows best, the
--- earliest that has a need says why the child was referred; NFA only if every report says so (A.7, DECISIONS D6).
+-- earliest that has a need says why the child was referred; NFA only if every report says so (A.7, DECISIONS D6) and
+-- none shows any action.
 joined as (
     select
         reports.la_id,
@@ -45,7 +71,8 @@ joined as (
         reports.referral_date,
         min(case when reports.return_year = years.first_return_year then reports.la_code end) as la_code,
         min(case when reports.return_year = years.first_return_year then reports.la_child_id end) as la_child_id,
-        bool_and(reports.is_nfa) as is_nfa,
+        bool_and(reports.is_nfa) as is_flagged_nfa,
+        bool_or(reports.has_plan) or count(acted.child_id) > 0 as has_activity,
         min(case when reports.return_year = years.first_return_year then reports.referral_source_code end)
             as referral_source_code,
         min(case when reports.return_year = years.need_year then reports.lowest_need end) as lowest_need,
@@ -60,6 +87,11 @@ joined as (
             reports.la_id = years.la_id
             and reports.child_id = years.child_id
             and reports.referral_date = years.referral_date
+    left join acted
+        on
+            reports.la_id = acted.la_id
+            and reports.child_id = acted.child_id
+            and reports.referral_date = acted.referral_date
     group by reports.la_id, reports.child_id, reports.referral_date
 )
 
@@ -71,14 +103,16 @@ select
     joined.referral_date,
     joined.la_code,
     joined.la_child_id,
-    joined.is_nfa,
+    joined.is_flagged_nfa and not joined.has_activity as is_nfa,
+    joined.is_flagged_nfa and joined.has_activity as is_nfa_overruled,
     joined.referral_source_code,
     case when joined.lowest_need = joined.highest_need then joined.lowest_need end as primary_need,
     joined.closure_date,
     joined.closure_reason_code,
     joined.first_return_year,
     joined.last_return_year,
-    not joined.is_nfa and coalesce(reasons.is_episode_of_need, true) as is_episode_of_need
+    (not joined.is_flagged_nfa or joined.has_activity) and coalesce(reasons.is_episode_of_need, true)
+        as is_episode_of_need
 from joined
 left join {{ ref('closure_reason_codes') }} as reasons
     on joined.closure_reason_code = reasons.closure_reason_code

@@ -6,10 +6,18 @@ select
     return_year,
     la_code,
     {{ tidy_child_code('la_child_id') }} as la_child_id,
+    {{ birth_month_number() }} as birth_month_number,
+    {{ says_unborn() }} as is_unborn_report,
     cpp_start_date,
     min(referral_date) as referral_date,
     max(cpp_end_date) as cpp_end_date,
     max(cpp_previous_count) as cpp_previous_count
 from records
 where cpp_start_date is not null
-group by return_year, la_code, {{ tidy_child_code('la_child_id') }}, cpp_start_date
+group by
+    return_year,
+    la_code,
+    {{ tidy_child_code('la_child_id') }},
+    {{ birth_month_number() }},
+    {{ says_unborn() }},
+    cpp_start_date

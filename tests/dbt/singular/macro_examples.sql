@@ -12,7 +12,13 @@ with examples as (
         '0123.0' as child_text,
         'UN3' as pupil_text,
         'True' as yes_text,
-        'N/A' as unknown_text
+        'N/A' as unknown_text,
+        '#MULTIVALUE' as several_text,
+        2014 as return_year,
+        2013 as birth_year,
+        5 as birth_month,
+        '0' as is_expected_birth,
+        '1' as is_unborn
 ),
 
 checked as (
@@ -26,7 +32,9 @@ checked as (
         {{ return_year_end('a_return_year') }} = cast('2022-03-31' as date) as return_year_end_holds,
         {{ financial_year_label('a_return_year') }} = '2021/22' as financial_year_label_holds,
         {{ school_year('september') }} = 2022 and {{ school_year('august') }} = 2021 as school_year_holds,
-        {{ tidy_code('need_text') }} = 'N1' as tidy_code_holds,
+        {{ tidy_code('need_text') }} = 'N1' and {{ tidy_code('several_text') }} is null as tidy_code_holds,
+        {{ birth_month_number() }} = 24160 as birth_month_number_holds,
+        {{ says_unborn() }} as says_unborn_holds,
         {{ tidy_child_code('child_text') }} = '0123' as tidy_child_code_holds,
         {{ tidy_pupil_code('pupil_text') }} is null as tidy_pupil_code_holds,
         {{ tidy_flag('yes_text') }} and {{ tidy_flag('unknown_text') }} is null as tidy_flag_holds
@@ -38,5 +46,6 @@ from checked
 where not (
     add_months_holds and add_days_holds and month_end_holds and quarter_start_holds and return_year_holds
     and return_year_end_holds and financial_year_label_holds and school_year_holds and tidy_code_holds
-    and tidy_child_code_holds and tidy_pupil_code_holds and tidy_flag_holds
+    and birth_month_number_holds and says_unborn_holds and tidy_child_code_holds and tidy_pupil_code_holds
+    and tidy_flag_holds
 )

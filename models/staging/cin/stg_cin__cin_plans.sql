@@ -1,0 +1,22 @@
+with records as (
+    {{ governed_source('cin', 'cin_records') }}
+)
+
+select
+    return_year,
+    la_code,
+    {{ tidy_child_code('la_child_id') }} as la_child_id,
+    {{ birth_month_number() }} as birth_month_number,
+    {{ says_unborn() }} as is_unborn_report,
+    cin_plan_start_date,
+    min(referral_date) as referral_date,
+    max(cin_plan_end_date) as cin_plan_end_date
+from records
+where cin_plan_start_date is not null
+group by
+    return_year,
+    la_code,
+    {{ tidy_child_code('la_child_id') }},
+    {{ birth_month_number() }},
+    {{ says_unborn() }},
+    cin_plan_start_date
