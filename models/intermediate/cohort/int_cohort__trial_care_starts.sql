@@ -8,6 +8,8 @@ with in_trial as (
         starts.*,
         {{ is_of_age('starts.age_at_care_start_months', 'programmes') }} as is_of_age
     from {{ ref('programmes') }} as programmes
+    inner join {{ ref('int_programmes__evaluated') }} as evaluated
+        on programmes.programme_id = evaluated.programme_id
     inner join {{ ref('int_programmes__trial_periods') }} as periods
         on programmes.programme_id = periods.programme_id
     inner join {{ ref('int_cohort__care_starts') }} as starts

@@ -15,6 +15,8 @@ with in_trial as (
         {{ is_of_age('ages.age_at_referral_months', 'programmes') }} as is_of_age,
         {{ is_on_referral_basis('referrals', 'programmes') }} as is_on_basis
     from {{ ref('programmes') }} as programmes
+    inner join {{ ref('int_programmes__evaluated') }} as evaluated
+        on programmes.programme_id = evaluated.programme_id
     inner join {{ ref('int_programmes__trial_periods') }} as periods
         on programmes.programme_id = periods.programme_id
     inner join {{ ref('int_spells__referrals') }} as referrals

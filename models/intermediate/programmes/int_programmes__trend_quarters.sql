@@ -2,12 +2,13 @@
 -- treatment LA, if a candidate; nothing that could have been seen after go-live is in (FV.MATCH.3).
 with windows as (
     select
-        programme_id,
-        la_id,
-        matching_start_date,
-        matching_end_date
-    from {{ ref('int_programmes__local_authorities') }}
-    where is_treatment_la
+        areas.programme_id,
+        areas.la_id,
+        areas.matching_start_date,
+        areas.matching_end_date
+    from {{ ref('int_programmes__local_authorities') }} as areas
+    inner join {{ ref('int_programmes__evaluated') }} as evaluated on areas.programme_id = evaluated.programme_id
+    where areas.is_treatment_la
 ),
 
 quarters as (
