@@ -1,4 +1,4 @@
--- How does unauthorised absence move over the terms that follow a referral, in treatment and comparison LAs (FV.OUT.S5)?
+-- How does unauthorised absence move over the terms that follow a referral, in treatment and comparison LAs?
 select
     outcomes.is_treatment_la,
     outcomes.is_treated,

@@ -1,8 +1,8 @@
 {{ config(materialized='table') }}
 
--- The terms that follow a child's referral and in which it is of school age, aged 5 to 15 on 31 August before the school
--- year, with the sessions of the pupil that it is linked to. A term is measured where absence was collected and the
--- extract holds that term and the pupil with a possible session (FV.OUT.S5). No row is not zero absence.
+-- The terms that follow a child's referral and in which it is of school age, aged 5 to 15 on 31 August before the
+-- school year, with the sessions of the pupil that it is linked to. A term is measured where absence was collected and
+-- the extract holds that term and the pupil with a possible session (FV.OUT.S5). No row is not zero absence.
 with pupils as (
     select distinct
         child_id,
@@ -28,15 +28,15 @@ held as (
     having count(*) = case when min(term) = 'summer' then 2 else 1 end
 ),
 
-sessions as (
+second_halves as (
     select
         school_year,
         pupil_id,
-        case when term = 'summer6th' then 'summer' else term end as term,
-        sum(sessions_possible_count) as sessions_possible_count,
-        sum(unauthorised_absence_count) as unauthorised_absence_count
+        'summer' as term,
+        sessions_possible_count,
+        unauthorised_absence_count
     from {{ ref('stg_npd__absence') }}
-    group by school_year, pupil_id, case when term = 'summer6th' then 'summer' else term end
+    where term = 'summer6th'
 ),
 
 entries as (
@@ -72,15 +72,25 @@ select
     entries.term_start_date,
     {{ month_number('entries.term_start_date') }} - entries.anchor_month_number as months_since_referral,
     coalesce(
-        entries.is_collected and held.term is not null and sessions.sessions_possible_count > 0, false
+        entries.is_collected
+        and held.term is not null
+        and coalesce(sessions.sessions_possible_count, 0) + coalesce(second_half.sessions_possible_count, 0) > 0,
+        false
     ) as is_measured,
-    sessions.sessions_possible_count,
-    sessions.unauthorised_absence_count
+    coalesce(sessions.sessions_possible_count, 0) + coalesce(second_half.sessions_possible_count, 0)
+        as sessions_possible_count,
+    coalesce(sessions.unauthorised_absence_count, 0) + coalesce(second_half.unauthorised_absence_count, 0)
+        as unauthorised_absence_count
 from entries
 left join held on entries.school_year = held.school_year and entries.term = held.term
 left join pupils on entries.child_id = pupils.child_id
-left join sessions
+left join {{ ref('stg_npd__absence') }} as sessions
     on
         pupils.pupil_id = sessions.pupil_id
         and entries.school_year = sessions.school_year
         and entries.term = sessions.term
+left join second_halves as second_half
+    on
+        pupils.pupil_id = second_half.pupil_id
+        and entries.school_year = second_half.school_year
+        and entries.term = second_half.term

@@ -1,6 +1,7 @@
 {{ config(materialized='table') }}
 
--- First and last day of the window per anchor and reading of an outcome, both included, and whether the returns cover it (FV.OUT.*, FV.SAMPLE.5). A window that is not covered is missing, never 0.
+-- First and last day of the window per anchor and reading of an outcome, both included, and whether the returns cover
+-- it (FV.OUT.*, FV.SAMPLE.5). A window that is not covered is missing, never 0.
 with readings as (
     select
         *,

@@ -43,7 +43,7 @@ steps as (
     select
         entries.programme_id,
         readings.outcome_id,
-        entries.anchor,
+        case entries.anchor when 'referral' then 'referral' else 'start of care' end as entry_name,
         entries.la_id,
         entries.is_treatment_la,
         entries.is_after_go_live,
@@ -85,15 +85,13 @@ select
         when 1 then 'excluded: age not known'
         when 2 then 'excluded: not of the programme''s ages'
         when 3 then 'excluded: not on the chosen referral basis'
-        when 4 then 'excluded: not the child''s first ' || case anchor when 'referral' then 'referral' else 'start of care' end
-            || ' in the trial period'
+        when 4 then 'excluded: not the child''s first ' || entry_name || ' in the trial period'
         when 5 then 'excluded: already looked after at the referral'
         when 6 then 'excluded: turns 18 before care ends'
         when 7 then 'excluded: not among the children the outcome is about'
-        when 8 then 'excluded: ' || case anchor when 'referral' then 'referral' else 'start of care' end
-            || ' or follow-up not covered by the returns'
+        when 8 then 'excluded: ' || entry_name || ' or follow-up not covered by the returns'
         else 'analysis sample'
     end as step,
     count(*) as entry_count
 from steps
-group by programme_id, outcome_id, anchor, la_id, is_treatment_la, is_after_go_live, step_number
+group by programme_id, outcome_id, entry_name, la_id, is_treatment_la, is_after_go_live, step_number

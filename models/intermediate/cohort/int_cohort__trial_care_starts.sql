@@ -5,21 +5,28 @@
 with in_trial as (
     select
         programmes.programme_id,
-        starts.*,
-        {{ is_of_age('starts.age_at_care_start_months', 'programmes') }} as is_of_age
+        care_starts.*,
+        {{ is_of_age('care_starts.age_at_care_start_months', 'programmes') }} as is_of_age
     from {{ ref('programmes') }} as programmes
     inner join {{ ref('int_programmes__evaluated') }} as evaluated
         on programmes.programme_id = evaluated.programme_id
     inner join {{ ref('int_programmes__trial_periods') }} as periods
         on programmes.programme_id = periods.programme_id
-    inner join {{ ref('int_cohort__care_starts') }} as starts
+    inner join {{ ref('int_cohort__care_starts') }} as care_starts
         on
-            starts.care_start_date >= periods.trial_start_date
-            and starts.care_start_date <= periods.trial_end_date
+            care_starts.care_start_date >= periods.trial_start_date
+            and care_starts.care_start_date <= periods.trial_end_date
 )
 
 select
-    *,
+    programme_id,
+    care_period_id,
+    la_id,
+    child_id,
+    care_start_date,
+    care_end_date,
+    age_at_care_start_months,
+    is_of_age,
     case
         when is_of_age
             then

@@ -7,7 +7,7 @@ with entries as (
     from {{ ref('int_cohort__entries') }} as entries
 ),
 
--- The need of the index referral; for a start of care that of the latest referral up to it (FV.COV.2).
+-- The need of the index referral; for a start of care that of the latest referral up to it (DECISIONS D46).
 needs as (
     select
         entries.entry_id,
@@ -16,8 +16,8 @@ needs as (
             partition by entries.entry_id
             order by
                 referrals.referral_date desc,
-                case when referrals.la_id = entries.la_id then 0 else 1 end,
-                referrals.referral_id
+                case when referrals.la_id = entries.la_id then 0 else 1 end asc,
+                referrals.referral_id asc
         ) as need_number
     from entries
     inner join {{ ref('int_spells__referrals') }} as referrals

@@ -2,7 +2,7 @@
 
 -- FV.OUT.S3: of the children whose care starts in the window, whose first placement is with a relative or friend. A
 -- first placement that the extract does not state is not measured. Whether a child without a start of care belongs here
--- is only known once the whole window is covered (FV.SAMPLE.2, FV.SAMPLE.5).
+-- is only known once the whole window is covered (FV.SAMPLE.2, DECISIONS D41).
 with windows as (
     select * from {{ ref('int_cohort__outcome_windows') }}
     where measure = 'first_placement'

@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
 -- Programmes that these extracts can say something about: at least one treatment LA sent returns. The others stay rows
--- without a cohort (FV.PROG.5).
+-- without a cohort (FV.PROG.5, DECISIONS D47).
 with present as (
     select distinct la_id from {{ ref('int_programmes__coverage') }}
 )

@@ -1,8 +1,8 @@
 {{ config(materialized='table') }}
 
 -- When a child was open to children's social care: referrals with further action, from the referral to the closure,
--- half-open and without overlaps, so that no day counts twice (FV.OUT.S2, FV.TREAT.2). A referral without a closure that
--- the LA left out of a later return is over by the end of the last return that had it.
+-- half-open and without overlaps, so that no day counts twice (FV.OUT.S2, FV.TREAT.2). A referral without a closure
+-- that the LA left out of a later return is over by the end of the last return that had it.
 with last_returns as (
     select
         la_id,

@@ -2,9 +2,9 @@
     'became_looked_after', 'started_cpp', 'plan_days', 'kinship_care', 'reunified', 'unauthorised_absence'
 ] %}
 
--- One row per child in any sample. Where a child entered care in the trial period without a referral in it, the columns
--- of the referral are empty; covariates are those at the referral, else at the start of care. An outcome has a value for
--- a child of its sample whose follow-up is covered.
+-- One row per child in any sample. Where a child entered care in the trial period without a referral in it, the
+-- columns of the referral are empty; covariates are those at the referral, else at the start of care. An outcome has a
+-- value for a child of its sample whose follow-up is covered (DECISIONS D42).
 with readings as (
     select
         programme_id,

@@ -13,8 +13,8 @@
     'has_other_innovation_programme': 'areas.has_other_innovation_programme is null'
 } %}
 
--- Of the children that an estimate is made from, for how many a covariate is missing (FV.COV.4). A gender that was never
--- recorded is a level of its own, one in conflict is missing (FV.COV.1).
+-- Of the children that an estimate is made from, for how many a covariate is missing (FV.COV.4, DECISIONS D48). A
+-- gender that was never recorded is a level of its own, one in conflict is missing (FV.COV.1).
 with counts as (
     select
         outcomes.programme_id,

@@ -1,5 +1,5 @@
--- The trend of an LA: the mean of the outcome among those who entered in a quarter, whose windows the returns cover whole
--- (FV.MATCH.3). Days and percentages have a spread of their own; that of a share follows from it.
+-- The trend of an LA: the mean of the outcome among those who entered in a quarter, whose windows the returns cover
+-- whole (FV.MATCH.3). Days and percentages have a spread of their own; that of a share follows from it.
 with cells as (
     select
         outcomes.programme_id,

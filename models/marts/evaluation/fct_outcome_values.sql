@@ -1,4 +1,4 @@
--- What the estimates are made from: a row per child, outcome and reading, from the day that this outcome is counted from.
+-- What the estimates are made from: a row per child, outcome and reading, from the day the outcome is counted from.
 select
     outcomes.programme_id,
     outcomes.outcome_id,

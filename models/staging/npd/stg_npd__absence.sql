@@ -30,7 +30,8 @@ sums as (
             and absence.unauthorised_absence_{{ term }} is not null
         {%- endset %}
         sum(case when {{ is_stated }} then 1 else 0 end) as {{ term }}_enrolment_count,
-        sum(case when {{ is_stated }} then absence.sessions_possible_{{ term }} end) as {{ term }}_sessions_possible_count,
+        sum(case when {{ is_stated }} then absence.sessions_possible_{{ term }} end)
+            as {{ term }}_sessions_possible_count,
         sum(case when {{ is_stated }} then absence.unauthorised_absence_{{ term }} end)
             as {{ term }}_unauthorised_absence_count
         {%- if not loop.last %},{% endif %}
