@@ -1,8 +1,9 @@
 {{ config(materialized='table') }}
 
--- The terms that follow a child's referral and in which it is of school age, aged 5 to 15 on 31 August before the
--- school year, with the sessions of the pupil that it is linked to. A term is measured where absence was collected and
--- the extract holds that term and the pupil with a possible session (FV.OUT.S5). No row is not zero absence.
+-- The terms that follow a child's referral, in programmes that have an outcome counted in terms, with the sessions of
+-- the pupil that the child is linked to (FV.OUT.S5). A term is held where absence was collected and the extract states
+-- the pupil's sessions, of summer in both halves; it has a rate where a session was possible. No row is not zero
+-- absence. A term counts for pupils aged 5 to 15 on 31 August before its school year.
 with pupils as (
     select distinct
         child_id,
@@ -11,21 +12,13 @@ with pupils as (
     where pupil_id is not null
 ),
 
-parts as (
-    select distinct
-        school_year,
-        term
-    from {{ ref('stg_npd__absence') }}
-),
-
--- Summer has two halves; one alone is not the term.
-held as (
+programmes as (
     select
-        school_year,
-        case when term = 'summer6th' then 'summer' else term end as term
-    from parts
-    group by school_year, case when term = 'summer6th' then 'summer' else term end
-    having count(*) = case when min(term) = 'summer' then 2 else 1 end
+        programme_id,
+        max(window_terms) as term_count
+    from {{ ref('programme_outcomes') }}
+    where window_terms is not null
+    group by programme_id
 ),
 
 second_halves as (
@@ -45,52 +38,58 @@ entries as (
         anchors.cohort,
         anchors.programme_id,
         anchors.child_id,
-        anchors.anchor_date,
         terms.term_number,
         terms.school_year,
         terms.term,
         terms.first_date as term_start_date,
         terms.is_collected,
-        {{ month_number('anchors.anchor_date') }} as anchor_month_number
+        {{ month_number('terms.first_date') }} - {{ month_number('anchors.anchor_date') }} as months_since_referral,
+        {{ age_in_august_months('terms.school_year', 'children') }} as age_in_august_months
     from {{ ref('int_cohort__anchors') }} as anchors
-    inner join {{ ref('int_cohort__following_terms') }} as terms on anchors.anchor_date = terms.anchor_date
+    inner join programmes on anchors.programme_id = programmes.programme_id
+    inner join {{ ref('int_cohort__following_terms') }} as terms
+        on anchors.anchor_date = terms.anchor_date and programmes.term_count >= terms.term_number
     inner join {{ ref('int_children__characteristics') }} as children on anchors.child_id = children.child_id
-    where
-        anchors.anchor = 'referral'
-        and {{ age_in_august_months('terms.school_year', 'children') }} >= 5 * 12
-        and {{ age_in_august_months('terms.school_year', 'children') }} < 16 * 12
+    where anchors.anchor = 'referral'
+),
+
+stated as (
+    select
+        entries.*,
+        entries.is_collected
+        and sessions.pupil_id is not null
+        and (entries.term <> 'summer' or second_halves.pupil_id is not null) as is_held,
+        sessions.sessions_possible_count + coalesce(second_halves.sessions_possible_count, 0)
+            as sessions_possible_count,
+        sessions.unauthorised_absence_count + coalesce(second_halves.unauthorised_absence_count, 0)
+            as unauthorised_absence_count
+    from entries
+    left join pupils on entries.child_id = pupils.child_id
+    left join {{ ref('stg_npd__absence') }} as sessions
+        on
+            pupils.pupil_id = sessions.pupil_id
+            and entries.school_year = sessions.school_year
+            and entries.term = sessions.term
+    left join second_halves
+        on
+            pupils.pupil_id = second_halves.pupil_id
+            and entries.school_year = second_halves.school_year
+            and entries.term = second_halves.term
 )
 
 select
-    entries.anchor_id,
-    entries.cohort,
-    entries.programme_id,
-    entries.child_id,
-    entries.term_number,
-    entries.school_year,
-    entries.term,
-    entries.term_start_date,
-    {{ month_number('entries.term_start_date') }} - entries.anchor_month_number as months_since_referral,
-    coalesce(
-        entries.is_collected
-        and held.term is not null
-        and coalesce(sessions.sessions_possible_count, 0) + coalesce(second_half.sessions_possible_count, 0) > 0,
-        false
-    ) as is_measured,
-    coalesce(sessions.sessions_possible_count, 0) + coalesce(second_half.sessions_possible_count, 0)
-        as sessions_possible_count,
-    coalesce(sessions.unauthorised_absence_count, 0) + coalesce(second_half.unauthorised_absence_count, 0)
-        as unauthorised_absence_count
-from entries
-left join held on entries.school_year = held.school_year and entries.term = held.term
-left join pupils on entries.child_id = pupils.child_id
-left join {{ ref('stg_npd__absence') }} as sessions
-    on
-        pupils.pupil_id = sessions.pupil_id
-        and entries.school_year = sessions.school_year
-        and entries.term = sessions.term
-left join second_halves as second_half
-    on
-        pupils.pupil_id = second_half.pupil_id
-        and entries.school_year = second_half.school_year
-        and entries.term = second_half.term
+    anchor_id,
+    cohort,
+    programme_id,
+    child_id,
+    term_number,
+    school_year,
+    term,
+    term_start_date,
+    months_since_referral,
+    coalesce(age_in_august_months >= 5 * 12 and age_in_august_months < 16 * 12, false) as is_of_school_age,
+    is_held,
+    is_held and coalesce(sessions_possible_count > 0, false) as is_measured,
+    case when is_held then sessions_possible_count end as sessions_possible_count,
+    case when is_held then unauthorised_absence_count end as unauthorised_absence_count
+from stated

@@ -33,7 +33,7 @@ with anchors as (
         care_start_date as anchor_date,
         care_end_date
     from {{ ref('int_cohort__trial_care_starts') }}
-    where entry_number = 1
+    where entry_number = 1 and is_of_age
     union all
     select
         'trend' as cohort,

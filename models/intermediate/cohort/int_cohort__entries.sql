@@ -22,7 +22,7 @@ with entries as (
         age_at_care_start_months as age_at_anchor_months,
         false as is_unborn_at_referral
     from {{ ref('int_cohort__trial_care_starts') }}
-    where entry_number = 1
+    where entry_number = 1 and is_of_age
 )
 
 select

@@ -12,4 +12,4 @@ select
     is_nfa,
     primary_need
 from {{ ref('int_cohort__trial_referrals') }}
-where entry_number = 1
+where entry_number = 1 and is_of_age

@@ -46,6 +46,16 @@ asked as (
     where anchors.cohort = 'trial' or readings.is_trend_reading
 ),
 
+-- The last day that the returns on looked-after children can say something about.
+last_returns as (
+    select
+        la_id,
+        max({{ return_year_end('last_return_year') }}) as last_return_date
+    from {{ ref('int_programmes__coverage') }}
+    where source_kind = 'cla'
+    group by la_id
+),
+
 -- Where a programme censors at 18, the window ends the day before the birthday (FV.SAMPLE.5).
 windows as (
     select
@@ -63,6 +73,8 @@ windows as (
     where follow_up_end_date is not null
 )
 
+-- Turning 18 before care ends is asked of the end of care or the end of the follow-up, whichever is first, or of the end
+-- alone; of care that goes on, up to the last return (FV.SAMPLE.3, DECISIONS D40).
 -- Covered: the area returned the outcome's source in every year of the window, the data window reaches around it,
 -- and the referrals or starts of care among which this one is the first were returned too (DECISIONS D8). School
 -- absence comes in national files, whose terms are judged where the outcome is made.
@@ -81,6 +93,7 @@ select
     windows.window_start_date,
     windows.window_end_date,
     windows.follow_up_end_date,
+    least({{ add_days('windows.window_end_date', 1) }}, windows.follow_up_end_date) as days_end_date,
     windows.observable_from_date,
     windows.window_terms,
     windows.is_looked_after_at_anchor,
@@ -88,11 +101,13 @@ select
     and not (
         windows.turning_18_exclusion <> 'none'
         and coalesce(
-            windows.eighteenth_birthday_date < coalesce(windows.care_end_date, {{ far_future() }}), false
+            windows.eighteenth_birthday_date
+            < coalesce(windows.care_end_date, {{ add_days('last_returns.last_return_date', 1) }}, {{ far_future() }}),
+            false
         )
         and (
-            windows.eighteenth_birthday_date <= windows.follow_up_end_date
-            or (windows.turning_18_exclusion = 'by_end_of_care' and windows.care_end_date is not null)
+            windows.turning_18_exclusion = 'by_end_of_care'
+            or windows.eighteenth_birthday_date < windows.follow_up_end_date
         )
     ) as is_in_sample,
     (windows.source_kind = 'npd' or coverage.la_id is not null)
@@ -115,4 +130,5 @@ left join {{ ref('int_programmes__coverage') }} as entry_coverage
         and entry_coverage.source_kind = case when windows.anchor = 'referral' then 'cin' else 'cla' end
         and {{ return_year('windows.entry_start_date') }} = entry_coverage.first_return_year
         and {{ return_year('windows.window_start_date') }} = entry_coverage.last_return_year
+left join last_returns on windows.la_id = last_returns.la_id
 left join {{ ref('stg_governance__data_windows') }} as limits on windows.source_kind = limits.source_kind

@@ -48,10 +48,10 @@ steps as (
         entries.is_treatment_la,
         entries.is_after_go_live,
         case
-            when entries.age_months is null then 1
-            when not entries.is_of_age then 2
-            when not entries.is_on_basis then 3
-            when entries.entry_number > 1 then 4
+            when not entries.is_on_basis then 1
+            when entries.entry_number > 1 then 2
+            when entries.age_months is null then 3
+            when not entries.is_of_age then 4
             when readings.is_already_looked_after_excluded and outcomes.is_looked_after_at_anchor then 5
             when not outcomes.is_eligible then 7
             when outcomes.is_eligible and not outcomes.is_in_sample then 6
@@ -82,10 +82,10 @@ select
     is_after_go_live,
     step_number,
     case step_number
-        when 1 then 'excluded: age not known'
-        when 2 then 'excluded: not of the programme''s ages'
-        when 3 then 'excluded: not on the chosen referral basis'
-        when 4 then 'excluded: not the child''s first ' || entry_name || ' in the trial period'
+        when 1 then 'excluded: not on the chosen referral basis'
+        when 2 then 'excluded: not the child''s first ' || entry_name || ' in the trial period'
+        when 3 then 'excluded: age not known'
+        when 4 then 'excluded: not of the programme''s ages'
         when 5 then 'excluded: already looked after at the referral'
         when 6 then 'excluded: turns 18 before care ends'
         when 7 then 'excluded: not among the children the outcome is about'

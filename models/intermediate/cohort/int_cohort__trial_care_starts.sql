@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
--- Every start of care in a trial period. A child counts with the first at the programme's ages; on one day in two LAs
--- a hash decides that cannot know which LA is treated (FV.SAMPLE.1, FV.SAMPLE.3).
+-- Every start of care in a trial period. A child counts with the first, if it is of age then; on one day in two LAs the
+-- longer period, then a hash that cannot know which LA is treated (FV.SAMPLE.1, FV.SAMPLE.3, DECISIONS D49).
 with in_trial as (
     select
         programmes.programme_id,
@@ -27,12 +27,12 @@ select
     care_end_date,
     age_at_care_start_months,
     is_of_age,
-    case
-        when is_of_age
-            then
-                row_number() over (
-                    partition by programme_id, child_id, is_of_age
-                    order by care_start_date, md5(la_id || '|' || child_id)
-                )
-    end as entry_number
+    row_number() over (
+        partition by programme_id, child_id
+        order by
+            care_start_date asc,
+            case when care_end_date is null then 0 else 1 end asc,
+            care_end_date desc,
+            md5(la_id || '|' || child_id) asc
+    ) as entry_number
 from in_trial

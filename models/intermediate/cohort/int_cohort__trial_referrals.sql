@@ -26,15 +26,16 @@ with in_trial as (
     inner join {{ ref('int_cohort__referral_ages') }} as ages on referrals.referral_id = ages.referral_id
 )
 
--- Children occur once. On one day in two LAs: further action, then open longest, then a hash that cannot know
--- which LA is treated.
+-- Children occur once, with the first referral that counts as one; whether they are of age is asked of that referral
+-- (FV.SAMPLE.1, FV.SAMPLE.4, DECISIONS D49). On one day in two LAs: further action, then open longest, then a hash that
+-- cannot know which LA is treated.
 select
     *,
     case
-        when is_of_age and is_on_basis
+        when is_on_basis
             then
                 row_number() over (
-                    partition by programme_id, child_id, is_of_age, is_on_basis
+                    partition by programme_id, child_id, is_on_basis
                     order by
                         referral_date,
                         case when is_nfa then 1 else 0 end,

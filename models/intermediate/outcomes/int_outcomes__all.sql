@@ -43,10 +43,10 @@ select
     case
         when windows.observable_from_date is null or windows.observable_from_date <= windows.window_start_date
             then cast(1 as {{ type_double() }})
-        when windows.observable_from_date >= windows.window_end_date then 0
+        when windows.observable_from_date >= windows.days_end_date then 0
         else
-            cast({{ days_between('windows.observable_from_date', 'windows.window_end_date') }} as {{ type_double() }})
-            / {{ days_between('windows.window_start_date', 'windows.window_end_date') }}
+            cast({{ days_between('windows.observable_from_date', 'windows.days_end_date') }} as {{ type_double() }})
+            / {{ days_between('windows.window_start_date', 'windows.days_end_date') }}
     end as observable_share
 from {{ ref('int_cohort__outcome_windows') }} as windows
 inner join united on windows.window_id = united.window_id

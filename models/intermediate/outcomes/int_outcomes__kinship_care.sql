@@ -15,7 +15,10 @@ starts as (
         periods.care_start_date,
         row_number() over (
             partition by windows.window_id
-            order by periods.care_start_date, periods.care_period_id
+            order by
+                periods.care_start_date asc,
+                case when periods.la_id = windows.la_id then 0 else 1 end asc,
+                periods.care_period_id asc
         ) as start_number
     from windows
     inner join {{ ref('int_spells__care_periods') }} as periods

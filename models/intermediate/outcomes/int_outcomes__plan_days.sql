@@ -1,8 +1,9 @@
 {{ config(materialized='table') }}
 
 -- FV.OUT.S2: days of the window on plans, each day once. The start day counts and the end day does not, so the most is
--- the length of the window; an open plan runs to its end. The reading says what counts as a plan: child protection
--- plans, CIN plans, both, or, for the years before CIN plan dates, any open referral with further action.
+-- the length of the window; an open plan runs to its end, and where the 18th birthday cuts the window, its eve counts
+-- (DECISIONS D50). The reading says what counts as a plan: child protection plans, CIN plans, both, or, for the years
+-- before CIN plan dates, any open referral with further action.
 with windows as (
     select * from {{ ref('int_cohort__outcome_windows') }}
     where measure in ('plan', 'cpp', 'cin_plan', 'cin_episode')
@@ -45,7 +46,7 @@ days as (
         windows.window_id,
         sum({{ days_between(
             'greatest(intervals.interval_start_date, windows.window_start_date)',
-            'least(coalesce(intervals.interval_end_date, windows.window_end_date), windows.window_end_date)'
+            'least(coalesce(intervals.interval_end_date, windows.days_end_date), windows.days_end_date)'
         ) }}) as plan_days,
         min(greatest(intervals.interval_start_date, windows.window_start_date)) as first_event_date
     from windows
@@ -53,7 +54,7 @@ days as (
         on
             windows.child_id = intervals.child_id
             and windows.measure = intervals.measure
-            and intervals.interval_start_date < windows.window_end_date
+            and intervals.interval_start_date < windows.days_end_date
             and (intervals.interval_end_date is null or intervals.interval_end_date > windows.window_start_date)
     group by windows.window_id
 )

@@ -1,16 +1,17 @@
 {{ config(materialized='table') }}
 
 -- Where a child was placed when care began: the first placement of the period that is not a temporary one; a temporary
--- code is read through to the next, a placement that the return leaves blank is not (FV.OUT.S3, B.2, DECISIONS D43).
-with placements as (
+-- code is read through to the next. Not known where that placement is blank or no listed code, or where the extract
+-- does not hold the episode with which the period began (FV.OUT.S3, B.2, C.1, DECISIONS D43).
+with episodes as (
     select
         periods.care_period_id,
-        episodes.placement_code,
-        coalesce(codes.is_kinship_foster, false) as is_kinship_foster,
-        row_number() over (
-            partition by periods.care_period_id
-            order by episodes.episode_start_date
-        ) as placement_number
+        periods.care_start_date,
+        episodes.episode_start_date,
+        codes.placement_code,
+        codes.is_kinship_foster,
+        coalesce(codes.is_temporary, false) as is_temporary,
+        min(episodes.episode_start_date) over (partition by periods.care_period_id) as first_episode_start_date
     from {{ ref('int_spells__care_periods') }} as periods
     inner join {{ ref('int_spells__care_episodes') }} as episodes
         on
@@ -24,7 +25,17 @@ with placements as (
                 )
             )
     left join {{ ref('placement_codes') }} as codes on episodes.placement_code = codes.placement_code
-    where not episodes.is_respite and not coalesce(codes.is_temporary, false)
+    where not episodes.is_respite
+),
+
+placements as (
+    select
+        care_period_id,
+        placement_code,
+        is_kinship_foster,
+        row_number() over (partition by care_period_id order by episode_start_date) as placement_number
+    from episodes
+    where not is_temporary and first_episode_start_date = care_start_date
 )
 
 select

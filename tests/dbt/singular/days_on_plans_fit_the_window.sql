@@ -1,13 +1,20 @@
--- FV.OUT.S2: no more days than the window is long; days on plans are those of both kinds, each day once.
+-- FV.OUT.S2: no more days than the window is long, the eve of a birthday that cuts it included; days on plans are those of both kinds, each day once.
 select
     outcomes.programme_id,
     outcomes.child_id
 from {{ ref('fct_outcome_values') }} as outcomes
+inner join {{ ref('programme_outcomes') }} as readings
+    on
+        outcomes.programme_id = readings.programme_id
+        and outcomes.outcome_id = readings.outcome_id
+        and outcomes.reading_id = readings.reading_id
 where
     outcomes.outcome_id = 'plan_days'
     and (
         outcomes.outcome_value < 0
-        or outcomes.outcome_value > {{ days_between('outcomes.anchor_date', 'outcomes.window_end_date') }}
+        or outcomes.outcome_value
+        > {{ days_between('outcomes.anchor_date', 'outcomes.window_end_date') }}
+        + case when readings.is_censored_at_18 then 1 else 0 end
     )
 union all
 select
