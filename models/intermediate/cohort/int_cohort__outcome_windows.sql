@@ -73,8 +73,8 @@ windows as (
     where follow_up_end_date is not null
 )
 
--- Turning 18 before care ends is asked of the end of care or the end of the follow-up, whichever is first, or of the end
--- alone; of care that goes on, up to the last return (FV.SAMPLE.3, DECISIONS D40).
+-- Turning 18 before care ends is asked of the end of care or the end of the follow-up, whichever is first, or of the
+-- end alone; of care that goes on, up to the last return (FV.SAMPLE.3, DECISIONS D40).
 -- Covered: the area returned the outcome's source in every year of the window, the data window reaches around it,
 -- and the referrals or starts of care among which this one is the first were returned too (DECISIONS D8). School
 -- absence comes in national files, whose terms are judged where the outcome is made.

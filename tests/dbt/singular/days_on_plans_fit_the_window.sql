@@ -1,4 +1,5 @@
--- FV.OUT.S2: no more days than the window is long, the eve of a birthday that cuts it included; days on plans are those of both kinds, each day once.
+-- FV.OUT.S2: no more days than the window is long, the eve of a birthday that cuts it included; days on plans are
+-- those of both kinds, each day once.
 select
     outcomes.programme_id,
     outcomes.child_id
