@@ -1,8 +1,8 @@
 {{ config(materialized='table') }}
 
--- FV.OUT.S3: of the children whose care starts in the window, whose first placement is with a relative or friend. A
--- first placement that the extract does not state is not measured. Whether a child without a start of care belongs here
--- is only known once the whole window is covered (FV.SAMPLE.2, DECISIONS D41).
+-- FV.OUT.S3: of the children whose care starts in the window, whose first placement is with a relative or friend; from
+-- a start of care that is this start. A first placement that is not known is not measured. Whether a child without a
+-- start of care belongs here is only known once the whole window is covered (FV.SAMPLE.2, DECISIONS D41).
 with windows as (
     select * from {{ ref('int_cohort__outcome_windows') }}
     where measure = 'first_placement'
@@ -26,9 +26,6 @@ starts as (
             windows.child_id = periods.child_id
             and periods.care_start_date >= windows.window_start_date
             and periods.care_start_date <= windows.window_end_date
-    where
-        windows.anchor = 'referral'
-        or (periods.care_start_date = windows.window_start_date and periods.la_id = windows.la_id)
 )
 
 select
