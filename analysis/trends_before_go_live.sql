@@ -1,4 +1,5 @@
--- How did the share of each treatment LA move from quarter to quarter before go-live, beside its candidates' mean?
+-- How did the mean outcome of each treatment LA (a share where it is yes or no) move from quarter to quarter before
+-- go-live, beside its candidates' mean?
 with candidates as (
     select
         programme_id,
@@ -14,8 +15,8 @@ select
     trends.outcome_id,
     areas.la_name,
     trends.quarter_start_date,
-    round(100 * trends.value, 2) as share_pct,
-    round(100 * candidates.mean_value, 2) as candidates_share_pct,
+    round(trends.value, 4) as mean_value,
+    round(candidates.mean_value, 4) as candidates_mean_value,
     round(trends.standardised_change, 2) as standardised_change
 from {{ ref('fct_la_quarter_outcomes') }} as trends
 inner join {{ ref('dim_programme_local_authorities') }} as areas

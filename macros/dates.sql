@@ -56,3 +56,36 @@
 {% macro school_year(day) -%}
   cast(extract(year from {{ day }}) + case when extract(month from {{ day }}) >= 9 then 1 else 0 end as integer)
 {%- endmacro %}
+
+{#- Months since year 0 of the month of a day; the unit in which ages are known (FV.SAMPLE.1). -#}
+{% macro month_number(day) -%}
+  cast(extract(year from {{ day }}) * 12 + extract(month from {{ day }}) - 1 as integer)
+{%- endmacro %}
+
+{#- First day of a month given by its number. -#}
+{% macro month_from_number(number) -%}
+  {{ add_months("cast('1900-01-01' as date)", "(" ~ number ~ " - 22800)") }}
+{%- endmacro %}
+
+{#- 1 September before the calendar year in which a school year ends. -#}
+{% macro school_year_start(year) -%}
+  cast(cast({{ year }} - 1 as {{ dbt.type_string() }}) || '-09-01' as date)
+{%- endmacro %}
+
+{#- A day after every other, for an interval that is still open. -#}
+{% macro far_future() -%}
+  cast('9999-12-31' as date)
+{%- endmacro %}
+
+{#- Days from one day to a later one: the first counts, the last does not. -#}
+{% macro days_between(first_day, last_day) -%}
+  {{ return(adapter.dispatch('days_between', 'sfpc')(first_day, last_day)) }}
+{%- endmacro %}
+
+{% macro default__days_between(first_day, last_day) -%}
+  ({{ last_day }} - {{ first_day }})
+{%- endmacro %}
+
+{% macro spark__days_between(first_day, last_day) -%}
+  datediff({{ last_day }}, {{ first_day }})
+{%- endmacro %}

@@ -448,10 +448,10 @@ def test_trap_16_eighteen_and_over_or_born_later(trapped: Paths) -> None:
     assert ask(trapped, OUTCOMES.format("child_id"), "T16") == []
     flow = ask(
         trapped,
-        "select step_number, sum(referral_count) from marts.fct_sample_flow "
-        "where la_id = '306' and step_number in (1, 2) group by 1 order by 1",
+        "select step_number, sum(entry_count) from marts.fct_sample_flow "
+        "where la_id = '306' and step_number in (3, 4) group by 1 order by 1",
     )
-    assert [step for step, _ in flow] == [1, 2], "both are counted where they leave"
+    assert [step for step, _ in flow] == [3, 4], "both are counted where they leave"
 
 
 def test_trap_22_episodes_that_touch(trapped: Paths) -> None:

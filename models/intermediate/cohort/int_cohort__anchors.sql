@@ -1,23 +1,49 @@
 {{ config(materialized='table') }}
 
--- One list of everyone whose outcomes are asked for, and from which day: the trial's children and the entrants to
--- the LA trends before it.
+-- One list of everyone whose outcomes are asked for, and from which day: the trial's children and the entrants to the
+-- LA trends before it, by their referral or by their start of care. The key is a number in the order of the rows, not a
+-- hash: windows are many, and it never leaves this layer.
 with anchors as (
     select
         'trial' as cohort,
+        'referral' as anchor,
         programme_id,
         child_id,
         la_id,
-        index_referral_date as anchor_date
+        index_referral_date as anchor_date,
+        cast(null as date) as care_end_date
     from {{ ref('int_cohort__index_referrals') }}
     union all
     select
         'trend' as cohort,
+        'referral' as anchor,
         programme_id,
         child_id,
         la_id,
-        referral_date as anchor_date
+        referral_date as anchor_date,
+        cast(null as date) as care_end_date
     from {{ ref('int_cohort__trend_referrals') }}
+    union all
+    select
+        'trial' as cohort,
+        'care_start' as anchor,
+        programme_id,
+        child_id,
+        la_id,
+        care_start_date as anchor_date,
+        care_end_date
+    from {{ ref('int_cohort__trial_care_starts') }}
+    where entry_number = 1 and is_of_age
+    union all
+    select
+        'trend' as cohort,
+        'care_start' as anchor,
+        programme_id,
+        child_id,
+        la_id,
+        care_start_date as anchor_date,
+        care_end_date
+    from {{ ref('int_cohort__trend_care_starts') }}
 ),
 
 in_care as (
@@ -33,12 +59,14 @@ in_care as (
 )
 
 select
-    md5(
-        anchors.cohort || '|' || anchors.programme_id || '|' || anchors.child_id || '|' || anchors.la_id || '|'
-        || cast(anchors.anchor_date as {{ dbt.type_string() }})
-    ) as anchor_id,
+    cast(row_number() over (
+        order by
+            anchors.programme_id, anchors.cohort, anchors.anchor, anchors.la_id, anchors.anchor_date, anchors.child_id
+    ) as {{ dbt.type_string() }}) as anchor_id,
     anchors.*,
-    in_care.child_id is not null as is_looked_after_at_anchor
+    in_care.child_id is not null as is_looked_after_at_anchor,
+    {{ month_from_number('children.birth_month_number + 18 * 12') }} as eighteenth_birthday_date
 from anchors
+inner join {{ ref('int_children__characteristics') }} as children on anchors.child_id = children.child_id
 left join in_care
     on anchors.child_id = in_care.child_id and anchors.anchor_date = in_care.anchor_date

@@ -1,40 +1,77 @@
 {{ config(materialized='table') }}
 
--- Every referral in the trial period ends in exactly one step, so the flow adds up to the row (FV.SAMPLE.4).
-with referrals as (
+-- Every referral, or start of care, in the trial period ends in exactly one step, so the flow adds up to the row
+-- (FV.SAMPLE.4). Whether a child is one the outcome is about can itself hang on a follow-up that is not covered: such a
+-- child stands in step 8, as one without a window does.
+with candidates as (
     select
-        entries.*,
+        'referral' as anchor,
+        programme_id,
+        child_id,
+        la_id,
+        referral_date as anchor_date,
+        age_at_referral_months as age_months,
+        is_of_age,
+        is_on_basis,
+        entry_number
+    from {{ ref('int_cohort__trial_referrals') }}
+    union all
+    select
+        'care_start' as anchor,
+        programme_id,
+        child_id,
+        la_id,
+        care_start_date as anchor_date,
+        age_at_care_start_months as age_months,
+        is_of_age,
+        true as is_on_basis,
+        entry_number
+    from {{ ref('int_cohort__trial_care_starts') }}
+),
+
+entries as (
+    select
+        candidates.*,
         areas.is_treatment_la,
-        coalesce(areas.is_treatment_la and entries.referral_date >= areas.go_live_date, false) as is_after_go_live
-    from {{ ref('int_cohort__trial_referrals') }} as entries
+        coalesce(areas.is_treatment_la and candidates.anchor_date >= areas.go_live_date, false) as is_after_go_live
+    from candidates
     inner join {{ ref('int_programmes__local_authorities') }} as areas
-        on entries.programme_id = areas.programme_id and entries.la_id = areas.la_id
+        on candidates.programme_id = areas.programme_id and candidates.la_id = areas.la_id
 ),
 
 steps as (
     select
-        referrals.programme_id,
-        outcomes.outcome_id,
-        referrals.la_id,
-        referrals.is_treatment_la,
-        referrals.is_after_go_live,
+        entries.programme_id,
+        readings.outcome_id,
+        case entries.anchor when 'referral' then 'referral' else 'start of care' end as entry_name,
+        entries.la_id,
+        entries.is_treatment_la,
+        entries.is_after_go_live,
         case
-            when referrals.age_at_referral_months is null then 1
-            when not referrals.is_of_age then 2
-            when not referrals.is_on_basis then 3
-            when referrals.entry_number > 1 then 4
-            when not windows.is_in_sample then 5
-            when not windows.is_fully_observed then 6
-            else 7
+            when not entries.is_on_basis then 1
+            when entries.entry_number > 1 then 2
+            when entries.age_months is null then 3
+            when not entries.is_of_age then 4
+            when readings.is_already_looked_after_excluded and outcomes.is_looked_after_at_anchor then 5
+            when not outcomes.is_eligible then 7
+            when outcomes.is_eligible and not outcomes.is_in_sample then 6
+            when outcomes.is_in_sample and outcomes.is_fully_observed then 9
+            else 8
         end as step_number
-    from referrals
-    inner join {{ ref('programme_outcomes') }} as outcomes on referrals.programme_id = outcomes.programme_id
-    left join {{ ref('int_cohort__outcome_windows') }} as windows
+    from entries
+    inner join {{ ref('programme_outcomes') }} as readings
         on
-            referrals.programme_id = windows.programme_id
-            and outcomes.outcome_id = windows.outcome_id
-            and referrals.child_id = windows.child_id
-            and windows.cohort = 'trial'
+            entries.programme_id = readings.programme_id
+            and entries.anchor = readings.anchor
+            and readings.is_default
+    left join {{ ref('int_outcomes__all') }} as outcomes
+        on
+            entries.programme_id = outcomes.programme_id
+            and entries.anchor = outcomes.anchor
+            and readings.outcome_id = outcomes.outcome_id
+            and readings.reading_id = outcomes.reading_id
+            and entries.child_id = outcomes.child_id
+            and outcomes.cohort = 'trial'
 )
 
 select
@@ -45,14 +82,16 @@ select
     is_after_go_live,
     step_number,
     case step_number
-        when 1 then 'excluded: age not known'
-        when 2 then 'excluded: not of the programme''s ages'
-        when 3 then 'excluded: not on the chosen referral basis'
-        when 4 then 'excluded: not the child''s first referral in the trial period'
+        when 1 then 'excluded: not on the chosen referral basis'
+        when 2 then 'excluded: not the child''s first ' || entry_name || ' in the trial period'
+        when 3 then 'excluded: age not known'
+        when 4 then 'excluded: not of the programme''s ages'
         when 5 then 'excluded: already looked after at the referral'
-        when 6 then 'excluded: referral or follow-up not covered by the returns'
+        when 6 then 'excluded: turns 18 before care ends'
+        when 7 then 'excluded: not among the children the outcome is about'
+        when 8 then 'excluded: ' || entry_name || ' or follow-up not covered by the returns'
         else 'analysis sample'
     end as step,
-    count(*) as referral_count
+    count(*) as entry_count
 from steps
-group by programme_id, outcome_id, la_id, is_treatment_la, is_after_go_live, step_number
+group by programme_id, outcome_id, entry_name, la_id, is_treatment_la, is_after_go_live, step_number

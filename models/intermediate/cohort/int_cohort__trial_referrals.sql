@@ -15,6 +15,8 @@ with in_trial as (
         {{ is_of_age('ages.age_at_referral_months', 'programmes') }} as is_of_age,
         {{ is_on_referral_basis('referrals', 'programmes') }} as is_on_basis
     from {{ ref('programmes') }} as programmes
+    inner join {{ ref('int_programmes__evaluated') }} as evaluated
+        on programmes.programme_id = evaluated.programme_id
     inner join {{ ref('int_programmes__trial_periods') }} as periods
         on programmes.programme_id = periods.programme_id
     inner join {{ ref('int_spells__referrals') }} as referrals
@@ -24,15 +26,16 @@ with in_trial as (
     inner join {{ ref('int_cohort__referral_ages') }} as ages on referrals.referral_id = ages.referral_id
 )
 
--- Children occur once. On one day in two LAs: further action, then open longest, then a hash that cannot know
--- which LA is treated.
+-- Children occur once, with the first referral that counts as one; whether they are of age is asked of that referral
+-- (FV.SAMPLE.1, FV.SAMPLE.4, DECISIONS D59). On one day in two LAs: further action, then open longest, then a hash that
+-- cannot know which LA is treated.
 select
     *,
     case
-        when is_of_age and is_on_basis
+        when is_on_basis
             then
                 row_number() over (
-                    partition by programme_id, child_id, is_of_age, is_on_basis
+                    partition by programme_id, child_id, is_on_basis
                     order by
                         referral_date,
                         case when is_nfa then 1 else 0 end,

@@ -3,8 +3,26 @@
 with entries as (
     select
         entries.*,
-        {{ school_year('entries.index_referral_date') }} as referral_school_year
-    from {{ ref('int_cohort__index_referrals') }} as entries
+        {{ school_year('entries.anchor_date') }} as referral_school_year
+    from {{ ref('int_cohort__entries') }} as entries
+),
+
+-- The need of the index referral; for a start of care that of the latest referral up to it (DECISIONS D56).
+needs as (
+    select
+        entries.entry_id,
+        referrals.primary_need,
+        row_number() over (
+            partition by entries.entry_id
+            order by
+                referrals.referral_date desc,
+                case when referrals.la_id = entries.la_id then 0 else 1 end asc,
+                referrals.referral_id asc
+        ) as need_number
+    from entries
+    inner join {{ ref('int_spells__referrals') }} as referrals
+        on entries.child_id = referrals.child_id and entries.anchor_date >= referrals.referral_date
+    where entries.anchor = 'care_start' or entries.anchor_date = referrals.referral_date
 ),
 
 pupils as (
@@ -17,10 +35,10 @@ pupils as (
 
 censuses as (
     select
-        entries.index_referral_id,
+        entries.entry_id,
         entries.referral_school_year,
         censuses.census_year,
-        max(censuses.census_year) over (partition by entries.index_referral_id) as latest_census_year,
+        max(censuses.census_year) over (partition by entries.entry_id) as latest_census_year,
         coalesce(censuses.is_fsm_eligible, false) as is_fsm_eligible,
         coalesce(censuses.is_ever_fsm_6, false) as is_ever_fsm_6,
         coalesce(censuses.is_ever_fsm_all, false) as is_ever_fsm_all,
@@ -37,7 +55,7 @@ censuses as (
 -- the last six years: what the latest census says of them, or a census within them (FV.CEM.6).
 meals as (
     select
-        index_referral_id,
+        entry_id,
         bool_or(is_fsm_eligible or is_ever_fsm_6 or is_ever_fsm_all or is_infant_pupil_premium) as is_fsm,
         bool_or(
             (is_ever_fsm_6 and census_year = latest_census_year)
@@ -45,19 +63,19 @@ meals as (
             or is_infant_pupil_premium
         ) as is_fsm_last_six_years
     from censuses
-    group by index_referral_id
+    group by entry_id
 ),
 
 plans as (
     select
-        entries.index_referral_id,
-        entries.index_referral_date,
+        entries.entry_id,
+        entries.anchor_date,
         plans.cpp_start_date,
         plans.reported_previous_count,
-        plans.cpp_start_date < entries.index_referral_date
-        and plans.referral_date <> entries.index_referral_date as is_earlier,
+        plans.cpp_start_date < entries.anchor_date
+        and (entries.anchor = 'care_start' or plans.referral_date <> entries.anchor_date) as is_earlier,
         row_number() over (
-            partition by entries.index_referral_id, plans.cpp_start_date >= entries.index_referral_date
+            partition by entries.entry_id, plans.cpp_start_date >= entries.anchor_date
             order by plans.cpp_start_date, plans.la_id
         ) as plan_order
     from entries
@@ -67,18 +85,19 @@ plans as (
 -- Plans seen before the referral, or what the earliest plan on or after it says of the past, if that is more.
 previous_plans as (
     select
-        index_referral_id,
+        entry_id,
         sum(case when is_earlier then 1 else 0 end) as seen_count,
         max(case
-            when cpp_start_date >= index_referral_date and plan_order = 1 then reported_previous_count
+            when cpp_start_date >= anchor_date and plan_order = 1 then reported_previous_count
         end) as reported_count
     from plans
-    group by index_referral_id
+    group by entry_id
 )
 
 select
-    entries.index_referral_id,
+    entries.entry_id,
     entries.programme_id,
+    entries.anchor,
     entries.child_id,
     case when entries.is_unborn_at_referral then 0 else children.gender end as gender,
     children.ethnicity_code,
@@ -91,8 +110,9 @@ select
         coalesce(previous_plans.seen_count, 0), coalesce(previous_plans.reported_count, 0)
     ) as integer) as previous_cpp_count,
     children.is_linked_to_pupil,
-    entries.primary_need
+    needs.primary_need
 from entries
 inner join {{ ref('int_children__characteristics') }} as children on entries.child_id = children.child_id
-left join meals on entries.index_referral_id = meals.index_referral_id
-left join previous_plans on entries.index_referral_id = previous_plans.index_referral_id
+left join meals on entries.entry_id = meals.entry_id
+left join previous_plans on entries.entry_id = previous_plans.entry_id
+left join needs on entries.entry_id = needs.entry_id and needs.need_number = 1

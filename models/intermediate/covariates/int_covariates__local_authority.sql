@@ -4,8 +4,8 @@ with points as (
     select distinct
         programme_id,
         la_id,
-        index_referral_date
-    from {{ ref('int_cohort__index_referrals') }}
+        anchor_date
+    from {{ ref('int_cohort__entries') }}
 ),
 
 measures as (
@@ -23,20 +23,20 @@ measures as (
 latest as (
     select
         points.la_id,
-        points.index_referral_date,
+        points.anchor_date,
         measures.measure,
         max(measures.reference_date) as reference_date
     from points
     inner join measures
-        on points.la_id = measures.la_id and measures.reference_date < points.index_referral_date
-    group by points.la_id, points.index_referral_date, measures.measure
+        on points.la_id = measures.la_id and measures.reference_date < points.anchor_date
+    group by points.la_id, points.anchor_date, measures.measure
 ),
 
 -- The most recent figure that describes a day before the referral (FV.COV.3).
 figures as (
     select
         latest.la_id,
-        latest.index_referral_date,
+        latest.anchor_date,
         max(case when latest.measure = 'pupils_fsm_pct' then measures.measure_value end) as la_fsm_pct,
         max(case when latest.measure = 'pupils_white_british_pct' then measures.measure_value end)
             as la_white_british_pct
@@ -46,14 +46,14 @@ figures as (
             latest.la_id = measures.la_id
             and latest.measure = measures.measure
             and latest.reference_date = measures.reference_date
-    group by latest.la_id, latest.index_referral_date
+    group by latest.la_id, latest.anchor_date
 ),
 
 innovation as (
     select distinct
         points.programme_id,
         points.la_id,
-        points.index_referral_date
+        points.anchor_date
     from points
     inner join {{ ref('int_programmes__continuing_areas') }} as areas on points.la_id = areas.la_id
     inner join {{ ref('innovation_programmes') }} as listed
@@ -61,22 +61,22 @@ innovation as (
             areas.la_code = listed.la_code
             and listed.is_default
             and (listed.programme_id is null or listed.programme_id <> points.programme_id)
-            and listed.start_date <= points.index_referral_date
-            and (listed.end_date is null or listed.end_date >= points.index_referral_date)
+            and listed.start_date <= points.anchor_date
+            and (listed.end_date is null or listed.end_date >= points.anchor_date)
 )
 
 select
     points.programme_id,
     points.la_id,
-    points.index_referral_date,
+    points.anchor_date,
     figures.la_fsm_pct,
     figures.la_white_british_pct,
     innovation.la_id is not null as has_other_innovation_programme
 from points
 left join figures
-    on points.la_id = figures.la_id and points.index_referral_date = figures.index_referral_date
+    on points.la_id = figures.la_id and points.anchor_date = figures.anchor_date
 left join innovation
     on
         points.programme_id = innovation.programme_id
         and points.la_id = innovation.la_id
-        and points.index_referral_date = innovation.index_referral_date
+        and points.anchor_date = innovation.anchor_date

@@ -1,7 +1,9 @@
+{{ config(materialized='table') }}
+
 -- FV.OUT.P: a period of care starts in the window. It need not come from that referral; respite never counts.
 with windows as (
     select * from {{ ref('int_cohort__outcome_windows') }}
-    where outcome_id = 'became_looked_after'
+    where measure = 'care_start'
 ),
 
 starts as (
@@ -19,8 +21,9 @@ starts as (
 
 select
     windows.window_id,
-    windows.outcome_id,
     case when starts.window_id is not null then 1 else 0 end as event_value,
-    starts.first_event_date
+    starts.first_event_date,
+    true as is_eligible,
+    true as is_measured
 from windows
 left join starts on windows.window_id = starts.window_id

@@ -116,7 +116,11 @@ select
         coalesce(next_care_start_date, stated_end_date, last_reported_date)
     ) as care_end_date,
     case
-        when stated_end_date is not null and reason_episode_ceased_code <> 'X1' then reason_episode_ceased_code
+        when
+            stated_end_date is not null
+            and reason_episode_ceased_code <> 'X1'
+            and coalesce(next_care_start_date >= stated_end_date, true)
+            then reason_episode_ceased_code
     end as reason_care_ceased_code,
     stated_end_date is null and coalesce(last_reported_date, next_care_start_date) is not null as is_end_inferred,
     first_placement_code,

@@ -10,6 +10,8 @@ select
     named.region_name,
     areas.role,
     areas.go_live_date,
+    areas.embedding_start_date,
+    areas.embedding_end_date,
     areas.is_treatment_la,
     areas.is_matching_candidate,
     areas.exclusion_reason,
@@ -19,5 +21,6 @@ select
     periods.trial_end_date
 from {{ ref('int_programmes__local_authorities') }} as areas
 inner join present on areas.la_id = present.la_id
+inner join {{ ref('int_programmes__evaluated') }} as evaluated on areas.programme_id = evaluated.programme_id
 inner join {{ ref('int_programmes__trial_periods') }} as periods on areas.programme_id = periods.programme_id
 left join {{ ref('dim_local_authorities') }} as named on areas.la_id = named.la_id

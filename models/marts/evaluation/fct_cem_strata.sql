@@ -5,12 +5,12 @@ with children as (
         entries.child_id,
         entries.la_id,
         entries.is_treatment_la,
-        entries.index_referral_date,
-        {{ financial_year_label(return_year('entries.index_referral_date')) }} as financial_year,
+        entries.anchor_date,
+        {{ financial_year_label(return_year('entries.anchor_date')) }} as financial_year,
         case when covariates.gender = 4 then 0 else covariates.gender end as gender_group,
         case
-            when entries.age_at_referral_months < 4 * 12 then '0-3'
-            when entries.age_at_referral_months < 13 * 12 then '4-12'
+            when entries.age_at_anchor_months < 4 * 12 then '0-3'
+            when entries.age_at_anchor_months < 13 * 12 then '4-12'
             else '13+'
         end as age_band,
         covariates.ethnic_group,
@@ -22,14 +22,15 @@ with children as (
         end as fsm_group,
         covariates.is_uasc,
         covariates.previous_cpp_count > 0 as has_previous_cpp
-    from {{ ref('int_cohort__index_referrals') }} as entries
-    inner join {{ ref('int_covariates__child') }} as covariates
-        on entries.index_referral_id = covariates.index_referral_id
+    from {{ ref('int_cohort__entries') }} as entries
+    inner join {{ ref('int_covariates__child') }} as covariates on entries.entry_id = covariates.entry_id
     inner join {{ ref('int_outcomes__all') }} as outcomes
         on
             entries.programme_id = outcomes.programme_id
+            and entries.anchor = outcomes.anchor
             and entries.child_id = outcomes.child_id
             and outcomes.cohort = 'trial'
+            and outcomes.is_default
     where outcomes.is_in_sample and outcomes.is_fully_observed
 )
 
@@ -40,7 +41,7 @@ select
     child_id,
     la_id,
     is_treatment_la,
-    index_referral_date,
+    anchor_date,
     financial_year,
     {{ surrogate_key(cem_covariates()) }} as covariate_stratum_id,
     {{ surrogate_key(cem_covariates() + ['financial_year']) }} as year_stratum_id,

@@ -1,41 +1,101 @@
-with outcomes as (
+{% set outcomes = [
+    'became_looked_after', 'started_cpp', 'plan_days', 'kinship_care', 'reunified', 'unauthorised_absence'
+] %}
+
+-- One row per child in any sample. Where a child entered care in the trial period without a referral in it, the
+-- columns of the referral are empty; covariates are those at the referral, else at the start of care. An outcome has a
+-- value for a child of its sample whose follow-up is covered (DECISIONS D52).
+with readings as (
     select
         programme_id,
         child_id,
-        bool_or(case when outcome_id = 'became_looked_after' then is_in_sample end)
-            as is_in_sample__became_looked_after,
-        bool_or(case when outcome_id = 'became_looked_after' then is_fully_observed end)
-            as is_fully_observed__became_looked_after,
-        max(case when outcome_id = 'became_looked_after' then outcome_value end) = 1
-            as has_become_looked_after,
-        min(case when outcome_id = 'became_looked_after' then first_event_date end) as first_care_start_date
+        {%- for outcome in outcomes %}
+        bool_or(case when outcome_id = '{{ outcome }}' and is_default then is_in_sample end)
+            as is_in_sample__{{ outcome }},
+        bool_or(case when outcome_id = '{{ outcome }}' and is_default then is_fully_observed end)
+            as is_fully_observed__{{ outcome }},
+        max(case when outcome_id = '{{ outcome }}' and is_default and is_in_sample then outcome_value end)
+            as {{ outcome }},
+        {%- endfor %}
+        {%- for measure in ['cpp', 'cin_plan', 'cin_episode'] %}
+        max(case
+            when
+                outcome_id = 'plan_days' and measure = '{{ measure }}'
+                and (is_default or reading_id = '{{ measure }}_days')
+                then outcome_value
+        end) as {{ measure }}_days,
+        {%- endfor %}
+        max(case when outcome_id = 'plan_days' and is_default then observable_share end) as plan_observable_share,
+        min(case when outcome_id = 'became_looked_after' and is_default then first_event_date end)
+            as first_care_start_date
     from {{ ref('int_outcomes__all') }}
     where cohort = 'trial'
     group by programme_id, child_id
 ),
 
-anchors as (
+referrals as (
     select
-        programme_id,
-        child_id,
-        is_looked_after_at_anchor
-    from {{ ref('int_cohort__anchors') }}
-    where cohort = 'trial'
+        entries.*,
+        anchors.is_looked_after_at_anchor
+    from {{ ref('int_cohort__entries') }} as entries
+    inner join {{ ref('int_cohort__anchors') }} as anchors
+        on
+            entries.programme_id = anchors.programme_id
+            and entries.anchor = anchors.anchor
+            and entries.child_id = anchors.child_id
+    where entries.anchor = 'referral' and anchors.cohort = 'trial'
+),
+
+care_starts as (
+    select * from {{ ref('int_cohort__entries') }}
+    where anchor = 'care_start'
+),
+
+children as (
+    select
+        coalesce(referrals.programme_id, care_starts.programme_id) as programme_id,
+        coalesce(referrals.child_id, care_starts.child_id) as child_id,
+        coalesce(referrals.entry_id, care_starts.entry_id) as entry_id,
+        coalesce(referrals.la_id, care_starts.la_id) as covariate_la_id,
+        coalesce(referrals.anchor_date, care_starts.anchor_date) as covariate_date,
+        referrals.entry_id as referral_entry_id,
+        referrals.la_id,
+        referrals.anchor_date as index_referral_date,
+        referrals.is_treatment_la,
+        referrals.is_treated,
+        referrals.age_at_anchor_months as age_at_referral_months,
+        referrals.is_unborn_at_referral,
+        referrals.is_looked_after_at_anchor as is_looked_after_at_referral,
+        care_starts.la_id as care_start_la_id,
+        care_starts.anchor_date as care_start_date,
+        care_starts.age_at_anchor_months as age_at_care_start_months,
+        care_starts.is_treated as is_treated_at_care_start
+    from referrals
+    full outer join care_starts
+        on referrals.programme_id = care_starts.programme_id and referrals.child_id = care_starts.child_id
 )
 
 select
-    entries.programme_id,
-    entries.child_id,
-    entries.la_id,
-    entries.index_referral_date,
-    {{ financial_year_label(return_year('entries.index_referral_date')) }} as financial_year,
-    {{ quarter_start('entries.index_referral_date') }} as quarter_start_date,
-    entries.is_treatment_la,
-    entries.is_treated,
-    cast(entries.age_at_referral_months as integer) as age_at_referral_months,
-    entries.is_unborn_at_referral,
-    anchors.is_looked_after_at_anchor as is_looked_after_at_referral,
-    outcomes.first_care_start_date,
+    children.programme_id,
+    children.child_id,
+    children.la_id,
+    children.index_referral_date,
+    {{ financial_year_label(return_year('children.index_referral_date')) }} as financial_year,
+    {{ quarter_start('children.index_referral_date') }} as quarter_start_date,
+    children.is_treatment_la,
+    children.is_treated,
+    treatments.is_treated_by_share_of_time,
+    treatments.is_treated_by_days,
+    treatments.is_treated_with_trailblazer,
+    treatments.is_in_embedding_period,
+    cast(children.age_at_referral_months as integer) as age_at_referral_months,
+    children.is_unborn_at_referral,
+    children.is_looked_after_at_referral,
+    readings.first_care_start_date,
+    children.care_start_la_id,
+    children.care_start_date,
+    cast(children.age_at_care_start_months as integer) as age_at_care_start_months,
+    children.is_treated_at_care_start,
     cast(covariates.gender as integer) as gender,
     covariates.ethnicity_code as ethnicity,
     covariates.ethnic_group,
@@ -48,18 +108,28 @@ select
     areas.la_fsm_pct,
     areas.la_white_british_pct,
     areas.has_other_innovation_programme,
-    outcomes.has_become_looked_after,
-    outcomes.is_in_sample__became_looked_after,
-    outcomes.is_fully_observed__became_looked_after
-from {{ ref('int_cohort__index_referrals') }} as entries
-inner join {{ ref('int_covariates__child') }} as covariates
-    on entries.index_referral_id = covariates.index_referral_id
-inner join anchors
-    on entries.programme_id = anchors.programme_id and entries.child_id = anchors.child_id
-inner join outcomes
-    on entries.programme_id = outcomes.programme_id and entries.child_id = outcomes.child_id
+    readings.became_looked_after = 1 as has_become_looked_after,
+    readings.started_cpp = 1 as has_started_cpp,
+    cast(readings.plan_days as integer) as plan_days,
+    cast(readings.cpp_days as integer) as cpp_days,
+    cast(readings.cin_plan_days as integer) as cin_plan_days,
+    readings.plan_observable_share,
+    cast(readings.cin_episode_days as integer) as cin_episode_days,
+    readings.kinship_care = 1 as is_kinship_first_placement,
+    readings.reunified = 1 as is_reunified,
+    readings.unauthorised_absence as unauthorised_absence_pct,
+    {%- for outcome in outcomes %}
+    coalesce(readings.is_in_sample__{{ outcome }}, false) as is_in_sample__{{ outcome }},
+    coalesce(readings.is_fully_observed__{{ outcome }}, false) as is_fully_observed__{{ outcome }}
+    {%- if not loop.last %},{% endif %}
+    {%- endfor %}
+from children
+inner join {{ ref('int_covariates__child') }} as covariates on children.entry_id = covariates.entry_id
+left join {{ ref('int_covariates__treatment') }} as treatments on children.referral_entry_id = treatments.entry_id
+left join readings
+    on children.programme_id = readings.programme_id and children.child_id = readings.child_id
 inner join {{ ref('int_covariates__local_authority') }} as areas
     on
-        entries.programme_id = areas.programme_id
-        and entries.la_id = areas.la_id
-        and entries.index_referral_date = areas.index_referral_date
+        children.programme_id = areas.programme_id
+        and children.covariate_la_id = areas.la_id
+        and children.covariate_date = areas.anchor_date

@@ -1,10 +1,13 @@
+-- The trend of an LA: the mean of the outcome among those who entered in a quarter, whose windows the returns cover
+-- whole (FV.MATCH.3). Days and percentages have a spread of their own; that of a share follows from it.
 with cells as (
     select
         outcomes.programme_id,
         outcomes.outcome_id,
         outcomes.la_id,
         {{ quarter_start('outcomes.window_start_date') }} as quarter_start_date,
-        sum(outcomes.outcome_value) as numerator_count,
+        sum(outcomes.outcome_value) as numerator_sum,
+        sum(outcomes.outcome_value * outcomes.outcome_value) as square_sum,
         count(*) as denominator_count
     from {{ ref('int_outcomes__all') }} as outcomes
     where outcomes.cohort = 'trend' and outcomes.is_in_sample and outcomes.is_fully_observed
@@ -18,7 +21,12 @@ with cells as (
 rates as (
     select
         *,
-        cast(numerator_count as {{ type_double() }}) / nullif(denominator_count, 0) as rate
+        numerator_sum / nullif(denominator_count, 0) as rate,
+        greatest(
+            square_sum / nullif(denominator_count, 0)
+            - (numerator_sum / nullif(denominator_count, 0)) * (numerator_sum / nullif(denominator_count, 0)),
+            0
+        ) as variance
     from cells
 ),
 
@@ -43,7 +51,7 @@ standardised as (
     select
         rates.*,
         (rates.rate - quarters.mean_rate) / nullif(quarters.spread, 0) as standardised_value,
-        rates.rate * (1 - rates.rate) / nullif(rates.denominator_count, 0)
+        rates.variance / nullif(rates.denominator_count, 0)
         / nullif(quarters.spread * quarters.spread, 0) as standardised_variance
     from rates
     inner join quarters
@@ -59,7 +67,7 @@ select
     this_quarter.outcome_id,
     this_quarter.la_id,
     this_quarter.quarter_start_date,
-    cast(this_quarter.numerator_count as bigint) as numerator_count,
+    this_quarter.numerator_sum as numerator,
     this_quarter.denominator_count,
     this_quarter.rate as value,
     this_quarter.standardised_value,

@@ -6,5 +6,5 @@ select
     is_after_go_live,
     cast(step_number as integer) as step_number,
     step,
-    referral_count
+    entry_count
 from {{ ref('int_cohort__sample_flow') }}

@@ -1,3 +1,6 @@
+{{ config(materialized='table') }}
+
+-- A table, not a view: every census is read for it.
 with pupils as (
     {{ governed_source('npd', 'npd_pupils', key='pupil') }}
 ),

@@ -8,6 +8,10 @@ with examples as (
         cast('2021-04-01' as date) as april,
         cast('2021-09-01' as date) as september,
         2022 as a_return_year,
+        24254 as a_month,
+        18 as window_months,
+        cast(null as date) as last_date,
+        24199 as birth_month_number,
         ' n1 ' as need_text,
         '0123.0' as child_text,
         'UN3' as pupil_text,
@@ -32,6 +36,13 @@ checked as (
         {{ return_year_end('a_return_year') }} = cast('2022-03-31' as date) as return_year_end_holds,
         {{ financial_year_label('a_return_year') }} = '2021/22' as financial_year_label_holds,
         {{ school_year('september') }} = 2022 and {{ school_year('august') }} = 2021 as school_year_holds,
+        {{ school_year_start('a_return_year') }} = cast('2021-09-01' as date) as school_year_start_holds,
+        {{ month_number('march') }} = 24254
+        and {{ month_from_number('a_month') }} = cast('2021-03-01' as date) as month_number_holds,
+        {{ days_between('february', 'examples.march') }} = 31
+        and {{ far_future() }} > cast('9999-01-01' as date) as days_between_holds,
+        {{ follow_up_end('august', 'examples', 'examples') }} = cast('2023-02-28' as date) as follow_up_end_holds,
+        {{ age_in_august_months('a_return_year', 'examples') }} = 60 as age_in_august_months_holds,
         {{ tidy_code('need_text') }} = 'N1' and {{ tidy_code('several_text') }} is null as tidy_code_holds,
         {{ birth_month_number() }} = 24160 as birth_month_number_holds,
         {{ says_unborn() }} as says_unborn_holds,
@@ -45,7 +56,8 @@ select *
 from checked
 where not (
     add_months_holds and add_days_holds and month_end_holds and quarter_start_holds and return_year_holds
-    and return_year_end_holds and financial_year_label_holds and school_year_holds and tidy_code_holds
-    and birth_month_number_holds and says_unborn_holds and tidy_child_code_holds and tidy_pupil_code_holds
-    and tidy_flag_holds
+    and return_year_end_holds and financial_year_label_holds and school_year_holds and school_year_start_holds
+    and month_number_holds and days_between_holds and follow_up_end_holds and age_in_august_months_holds
+    and tidy_code_holds and birth_month_number_holds and says_unborn_holds and tidy_child_code_holds
+    and tidy_pupil_code_holds and tidy_flag_holds
 )

@@ -1,0 +1,95 @@
+{{ config(materialized='table') }}
+
+-- The terms that follow a child's referral, in programmes that have an outcome counted in terms, with the sessions of
+-- the pupil that the child is linked to (FV.OUT.S5). A term is held where absence was collected and the extract states
+-- the pupil's sessions, of summer in both halves; it has a rate where a session was possible. No row is not zero
+-- absence. A term counts for pupils aged 5 to 15 on 31 August before its school year.
+with pupils as (
+    select distinct
+        child_id,
+        pupil_id
+    from {{ ref('int_children__identities') }}
+    where pupil_id is not null
+),
+
+programmes as (
+    select
+        programme_id,
+        max(window_terms) as term_count
+    from {{ ref('programme_outcomes') }}
+    where window_terms is not null
+    group by programme_id
+),
+
+second_halves as (
+    select
+        school_year,
+        pupil_id,
+        'summer' as term,
+        sessions_possible_count,
+        unauthorised_absence_count
+    from {{ ref('stg_npd__absence') }}
+    where term = 'summer6th'
+),
+
+entries as (
+    select
+        anchors.anchor_id,
+        anchors.cohort,
+        anchors.programme_id,
+        anchors.child_id,
+        terms.term_number,
+        terms.school_year,
+        terms.term,
+        terms.first_date as term_start_date,
+        terms.is_collected,
+        {{ month_number('terms.first_date') }} - {{ month_number('anchors.anchor_date') }} as months_since_referral,
+        {{ age_in_august_months('terms.school_year', 'children') }} as age_in_august_months
+    from {{ ref('int_cohort__anchors') }} as anchors
+    inner join programmes on anchors.programme_id = programmes.programme_id
+    inner join {{ ref('int_cohort__following_terms') }} as terms
+        on anchors.anchor_date = terms.anchor_date and programmes.term_count >= terms.term_number
+    inner join {{ ref('int_children__characteristics') }} as children on anchors.child_id = children.child_id
+    where anchors.anchor = 'referral'
+),
+
+stated as (
+    select
+        entries.*,
+        entries.is_collected
+        and sessions.pupil_id is not null
+        and (entries.term <> 'summer' or second_halves.pupil_id is not null) as is_held,
+        sessions.sessions_possible_count + coalesce(second_halves.sessions_possible_count, 0)
+            as sessions_possible_count,
+        sessions.unauthorised_absence_count + coalesce(second_halves.unauthorised_absence_count, 0)
+            as unauthorised_absence_count
+    from entries
+    left join pupils on entries.child_id = pupils.child_id
+    left join {{ ref('stg_npd__absence') }} as sessions
+        on
+            pupils.pupil_id = sessions.pupil_id
+            and entries.school_year = sessions.school_year
+            and entries.term = sessions.term
+    left join second_halves
+        on
+            pupils.pupil_id = second_halves.pupil_id
+            and entries.school_year = second_halves.school_year
+            and entries.term = second_halves.term
+)
+
+select
+    anchor_id,
+    cohort,
+    programme_id,
+    child_id,
+    term_number,
+    school_year,
+    term,
+    term_start_date,
+    months_since_referral,
+    coalesce(age_in_august_months >= 5 * 12 and age_in_august_months < 16 * 12, false) as is_of_school_age,
+    is_held,
+    is_held and coalesce(sessions_possible_count > 0, false) as is_measured,
+    case when is_held then sessions_possible_count end as sessions_possible_count,
+    case when is_held then unauthorised_absence_count end as unauthorised_absence_count
+from stated
