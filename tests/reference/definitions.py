@@ -764,6 +764,9 @@ def is_uasc(record: ChildRecord) -> bool:
     return any(is_yes(row.get("uasc_status")) for row in record.cla)
 
 
+INFANT_YEARS = {"R", "0", "1", "2"}
+
+
 def is_fsm(record: ChildRecord, referral_date: date) -> bool | None:
     """Ever on free school meals in a spring census up to the academic year of the referral (FV.COV.2).
 
@@ -777,9 +780,25 @@ def is_fsm(record: ChildRecord, referral_date: date) -> bool | None:
         is_yes(r.get("fsm_eligible"))
         or is_yes(r.get("ever_fsm_6"))
         or is_yes(r.get("ever_fsm_all"))
-        or (tidy(r.get("nc_year")) in {"R", "0", "1", "2"} and is_yes(r.get("ever_fsm_6_p")))
+        or (tidy(r.get("nc_year")) in INFANT_YEARS and is_yes(r.get("ever_fsm_6_p")))
         for r in by_then
     )
+
+
+def fsm_group(record: ChildRecord, day: date) -> str:
+    """Free school meals in the last six years, or pupil premium in an infant year, for the strata (FV.CEM.6, D17)."""
+    this_year = academic_year_of(day)
+    by_then = [r for r in record.census if int(r["census_year"]) <= this_year]
+    if not by_then:
+        return "not observed"
+    latest = max(int(r["census_year"]) for r in by_then)
+    is_eligible = any(
+        (int(r["census_year"]) == latest and is_yes(r.get("ever_fsm_6")))
+        or (int(r["census_year"]) > this_year - 6 and is_yes(r.get("fsm_eligible")))
+        or (tidy(r.get("nc_year")) in INFANT_YEARS and is_yes(r.get("ever_fsm_6_p")))
+        for r in by_then
+    )
+    return "eligible" if is_eligible else "not eligible"
 
 
 def previous_cpp_count(record: ChildRecord, day: date, index: Row | None, areas: Areas) -> int:
@@ -892,20 +911,26 @@ class Anchor:
 class Window:
     """The days in which an outcome may happen, both ends included (FV.OUT.*).
 
-    last: the last day. end: where days are counted, the first day that does not count (FV.OUT.S2). Where a
-    programme censors at 18 nothing from the birthday on counts (FV.SAMPLE.5).
+    last: the last day; of a window of terms, that of the last term, None where the register of terms ends before.
+    end: where days are counted, the first day that does not count (FV.OUT.S2). Where a programme censors at 18
+    nothing from the birthday on counts (FV.SAMPLE.5).
     """
 
-    def __init__(self, reading: Reading, anchor: Anchor) -> None:
+    def __init__(self, reading: Reading, anchor: Anchor, context: Context) -> None:
         self.first = anchor.day
-        self.last = self.end = add_months(anchor.day, reading.window_months or 0)
+        if reading.window_months is None:
+            terms = context.terms.after(anchor.day, reading.window_terms or 0)
+            whole = len(terms) == reading.window_terms
+            self.last = self.end = context.terms.last_day(*terms[-1][1:]) if whole else None
+            return
+        self.last = self.end = add_months(anchor.day, reading.window_months)
         birthday = anchor.eighteenth_birthday
         if reading.is_censored_at_18 and birthday is not None and birthday <= self.last:
             self.last, self.end = birthday - timedelta(days=1), birthday
 
     def has(self, day: date | None) -> bool:
         """Whether a day lies in the window."""
-        return day is not None and self.first <= day <= self.last
+        return day is not None and self.last is not None and self.first <= day <= self.last
 
 
 def first_care_in(window: Window, record: ChildRecord) -> list[Row]:
@@ -979,6 +1004,12 @@ class SchoolTerms:
                 self.collected[year, term] = all(is_yes(rows[year, half]["is_collected"]) for half in HALVES[term])
         self.begins = sorted(begins)
 
+        self._last_days = {(year, half): as_date(row["last_date"]) for (year, half), row in rows.items()}
+
+    def last_day(self, school_year: int, term: str) -> date | None:
+        """The last day of a term; of summer, of its second half."""
+        return self._last_days[school_year, HALVES[term][-1]]
+
     def after(self, day: date, count: int) -> list[tuple[date, int, str]]:
         """The closest terms that begin after a day: first day, school year, term."""
         return [term for term in self.begins if term[0] > day][:count]
@@ -1040,12 +1071,10 @@ def absence_terms(reading: Reading, anchor: Anchor, record: ChildRecord, context
 
 def is_in_sample(reading: Reading, anchor: Anchor, record: ChildRecord, context: Context) -> bool:
     """Whether a child is in the sample of a reading; whether its window is observed is asked elsewhere."""
-    if not anchor.is_of_age:
-        return False
     if reading.is_already_looked_after_excluded and anchor.is_looked_after:
         return False
     if reading.measure == "FIRST_PLACEMENT" and anchor.kind == "REFERRAL":
-        return bool(first_care_in(Window(reading, anchor), record))
+        return bool(first_care_in(Window(reading, anchor, context), record))
     if reading.measure == "POOLED_TERMS":
         return len(absence_terms(reading, anchor, record, context)) == reading.window_terms
     return not turns_18_first(reading, anchor, context)
@@ -1065,7 +1094,7 @@ def turns_18_first(reading: Reading, anchor: Anchor, context: Context) -> bool:
     if end is None:
         end = date(context.returns.last_year("cla", anchor.la_id), 3, 31) + timedelta(days=1)
     if reading.turning_18_exclusion == "BY_FOLLOW_UP":
-        end = min(end, Window(reading, anchor).last)
+        end = min(end, Window(reading, anchor, context).last)
     return birthday < end
 
 
@@ -1083,7 +1112,7 @@ def is_fully_observed(
     if reading.measure == "POOLED_TERMS":
         terms = absence_terms(reading, anchor, record, context)
         return len(terms) == reading.window_terms and all(t["is_measured"] for t in terms)
-    window = Window(reading, anchor)
+    window = Window(reading, anchor, context)
     if reading.observable_from is not None and window.first < reading.observable_from:
         return False
     return context.returns.cover(reading.source_kind, anchor.la_id, window.first, window.last)
@@ -1091,7 +1120,7 @@ def is_fully_observed(
 
 def outcome_value(reading: Reading, anchor: Anchor, record: ChildRecord, context: Context) -> Any:
     """The value of an outcome, as the rows that there are show it."""
-    window = Window(reading, anchor)
+    window = Window(reading, anchor, context)
     if reading.measure == "CARE_START":
         return bool(first_care_in(window, record))
     if reading.measure == "CPP_START":
@@ -1161,17 +1190,21 @@ def child_row(
 ) -> Row:
     """The wide row of a child: at its index referral, and at its first start of care in the trial period.
 
-    Covariates are those at the referral; of a child in care without a referral, those at the start of care.
+    Covariates are those at the referral; of a child in care without a referral, those at the start of care. An anchor
+    outside the programme's ages is none where the other one is within them.
     """
+    of_age = referral is not None and referral.is_of_age, care is not None and care.is_of_age
+    if any(of_age):
+        referral, care = (referral if of_age[0] else None), (care if of_age[1] else None)
     code, group = ethnicity_of(record, context.ethnic_groups)
     anchor = referral or care
     assert anchor is not None
     row: Row = {"programme_id": p.programme_id, "child_id": child_id, **dict.fromkeys(REFERRAL_COLUMNS)}
     if referral is not None:
-        row |= referral_columns(referral, record, p)
+        row |= referral_columns(referral, record, p, context)
     row |= {
-        "is_in_age_range": referral is not None and referral.is_of_age,
-        "is_in_age_range_at_care_start": care is not None and care.is_of_age,
+        "is_in_age_range": of_age[0],
+        "is_in_age_range_at_care_start": of_age[1],
         "care_start_la_id": care.la_id if care else None,
         "care_start_date": care.day if care else None,
         "age_at_care_start_months": care.age_months if care else None,
@@ -1190,14 +1223,14 @@ def child_row(
     return row
 
 
-def referral_columns(referral: Anchor, record: ChildRecord, programme: Programme) -> Row:
+def referral_columns(referral: Anchor, record: ChildRecord, programme: Programme, context: Context) -> Row:
     """What the wide row says of the index referral."""
     day, la_id = referral.day, referral.la_id
     open_days, treated_days = time_under_programme(record, programme)
     share = 100 * treated_days >= programme.treated_minimum_time_pct * open_days if open_days else None
     first_care = min((q["care_start_date"] for q in record.periods if q["care_start_date"] >= day), default=None)
     primary = next(r for r in programme.readings if r.measure == "CARE_START" and r.is_default)
-    in_window = Window(primary, referral).has(first_care)
+    in_window = Window(primary, referral, context).has(first_care)
     return {
         "la_id": la_id,
         "index_referral_date": day,
@@ -1224,7 +1257,10 @@ OUTCOME_IDS = ("became_looked_after", "started_cpp", "plan_days", "kinship_care"
 def outcome_columns(
     anchors: dict[str, Anchor | None], record: ChildRecord, programme: Programme, context: Context
 ) -> tuple[Row, list[Row]]:
-    """The outcome columns of the wide row, and one long row per reading."""
+    """The outcome columns of the wide row, and one long row per reading of an anchor within the programme's ages.
+
+    An outcome that is not fully observed, or whose sample the child is not in, is missing.
+    """
     wide: Row = dict.fromkeys([r.outcome_column for r in context.all_readings] + [*DAYS_COLUMNS.values()])
     wide["plan_observable_share"] = None
     for outcome_id in OUTCOME_IDS:
@@ -1232,24 +1268,25 @@ def outcome_columns(
     values = []
     for reading in programme.readings:
         anchor = anchors[reading.anchor or ""]
-        if anchor is None:
+        if anchor is None or not anchor.is_of_age:
             continue
         in_sample = is_in_sample(reading, anchor, record, context)
         observed = is_fully_observed(reading, anchor, record, programme, context)
-        value = outcome_value(reading, anchor, record, context) if observed else None
+        value = outcome_value(reading, anchor, record, context) if observed and in_sample else None
         values.append(
             {
                 "outcome_id": reading.outcome_id,
                 "reading_id": reading.reading_id,
+                "is_default": reading.is_default,
                 "anchor": (reading.anchor or "").lower(),
                 "la_id": anchor.la_id,
                 "anchor_date": anchor.day,
-                "window_end_date": Window(reading, anchor).last if reading.window_months else None,
+                "window_end_date": Window(reading, anchor, context).last,
                 "is_treated": anchor.is_treated,
                 "age_at_anchor_months": anchor.age_months,
                 "is_in_sample": in_sample,
                 "is_fully_observed": observed,
-                "outcome_value": value if in_sample else None,
+                "outcome_value": value,
             }
         )
         if reading.is_default:
@@ -1259,10 +1296,29 @@ def outcome_columns(
                 f"is_fully_observed__{reading.outcome_id}": observed,
             }
             if reading.outcome_id == "plan_days":
-                wide["plan_observable_share"] = observable_share(reading, Window(reading, anchor))
+                wide["plan_observable_share"] = observable_share(reading, Window(reading, anchor, context))
         if reading.measure in DAYS_COLUMNS:
             wide[DAYS_COLUMNS[reading.measure]] = value
     return wide, values
+
+
+def stratum_keys(anchor: Anchor, record: ChildRecord, context: Context) -> Row:
+    """What children are matched on exactly, coarsened, at the anchor of the outcome (FV.CEM.2 to 8)."""
+    gender = 0 if anchor.is_unborn else gender_of(record, context.gender_codes)
+    assert anchor.age_months is not None
+    index = anchor.start if anchor.kind == "REFERRAL" else None
+    return {
+        "la_id": anchor.la_id,
+        "anchor_date": anchor.day,
+        "financial_year": financial_year_of(anchor.day),
+        "gender_group": 0 if gender == 4 else gender,
+        "age_band": "0-3" if anchor.age_months < 48 else "4-12" if anchor.age_months < 156 else "13+",
+        "ethnic_group": ethnicity_of(record, context.ethnic_groups)[1],
+        "is_disabled": is_disabled(record),
+        "fsm_group": fsm_group(record, anchor.day),
+        "is_uasc": is_uasc(record),
+        "has_previous_cpp": previous_cpp_count(record, anchor.day, index, context.areas) > 0,
+    }
 
 
 def observable_share(reading: Reading, window: Window) -> float:
@@ -1303,9 +1359,10 @@ def evaluate(
     returns: the returns of the whole extracts, where the tables are a part of them.
     only: the children to return, where the tables hold rows of others too.
 
-    Returns referral_spells, care_periods, plans, child_outcomes (wide), outcome_values (a row per reading) and
-    absence_terms. A programme without a treatment LA in the extracts has no children. is_alternative marks
-    outcome_values of an LA that only a hash would have chosen.
+    Returns referral_spells, care_periods, plans, child_outcomes (wide), outcome_values (a row per reading),
+    absence_terms, and cem_strata (children with a value of a default reading, but those of ties). A programme
+    without a treatment LA in the extracts has no children. is_alternative marks outcome_values of an LA that only
+    a hash would have chosen.
     """
     areas = Areas(seeds["local_authority_successors"])
     children = Children(tables["cin_records"], tables["cla_children"], areas)
@@ -1319,6 +1376,7 @@ def evaluate(
         "child_outcomes": [],
         "outcome_values": [],
         "absence_terms": [],
+        "cem_strata": [],
     }
     found["plans"] = plans(tables["cin_records"], children, found["referral_spells"], returns)
     records = records_of(tables, children, found)
@@ -1377,6 +1435,11 @@ def add_child(
     key = {"programme_id": programme.programme_id, "child_id": child_id}
     for number, (_, values) in enumerate(candidates):
         found["outcome_values"] += [{**key, **value, "is_alternative": number > 0} for value in values]
+    anchors = {a.kind: a for a in referrals[:1] + cares[:1]}
+    for value in candidates[0][1]:
+        if value["is_default"] and value["outcome_value"] is not None and len(candidates) == 1:
+            keys = stratum_keys(anchors[value["anchor"].upper()], record, context)
+            found["cem_strata"].append({**key, "outcome_id": value["outcome_id"], **keys})
     for reading in programme.readings:
         if reading.measure == "POOLED_TERMS" and reading.is_default and referrals and referrals[0].is_of_age:
             terms = absence_terms(reading, referrals[0], record, context)

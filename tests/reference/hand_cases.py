@@ -306,7 +306,7 @@ case(
     outcome={
         "is_looked_after_at_referral": True,
         "first_care_start_date": day("2022-10-01"),
-        "has_become_looked_after": True,
+        "has_become_looked_after": None,
         "is_in_sample__became_looked_after": False,
     },
     periods=[("2021-12-01", "2022-03-11"), ("2022-10-01", None)],
