@@ -20,3 +20,8 @@
 {% macro cem_covariates() -%}
   {{ return(['gender_group', 'age_band', 'ethnic_group', 'is_disabled', 'fsm_group', 'is_uasc', 'has_previous_cpp']) }}
 {%- endmacro %}
+
+{#- Last day of an outcome's window from a day: that of the last school term it takes, else so many months later. -#}
+{% macro follow_up_end(day, readings, terms) -%}
+  coalesce({{ terms }}.last_date, {{ add_months(day, readings ~ '.window_months') }})
+{%- endmacro %}

@@ -1,13 +1,16 @@
 {{ config(materialized='table') }}
 
--- Starts of care with the child's age in calendar months; a child in care is born (FV.SAMPLE.3).
+-- Starts of care with the child's age in calendar months; a child in care is born (FV.SAMPLE.3). greatest() passes
+-- over nulls, so an unknown birth is asked for first.
 select
     periods.care_period_id,
     periods.la_id,
     periods.child_id,
     periods.care_start_date,
     periods.care_end_date,
-    greatest({{ month_number('periods.care_start_date') }} - children.birth_month_number, 0)
-        as age_at_care_start_months
+    case
+        when children.birth_month_number is not null
+            then greatest({{ month_number('periods.care_start_date') }} - children.birth_month_number, 0)
+    end as age_at_care_start_months
 from {{ ref('int_spells__care_periods') }} as periods
 inner join {{ ref('int_children__characteristics') }} as children on periods.child_id = children.child_id

@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 -- The terms that begin after a day, in order, as far as the register of terms reaches. A term opens with the day
 -- children come back, not with the day from which its absence is collected; both halves of summer are one term
 -- (FV.OUT.S5).
@@ -23,9 +25,11 @@ terms as (
 ),
 
 days as (
-    select distinct anchor_date
+    select anchor_date
     from {{ ref('int_cohort__anchors') }}
-    where anchor = 'referral'
+    union
+    select trial_end_date as anchor_date
+    from {{ ref('int_programmes__trial_periods') }}
 ),
 
 longest as (

@@ -1,7 +1,6 @@
 {{ config(materialized='table') }}
 
--- The only place where a window is computed: first and last day per anchor and reading of an outcome, both included,
--- and whether the returns cover it (FV.OUT.*, FV.SAMPLE.5). A window that is not covered is missing, never 0.
+-- First and last day of the window per anchor and reading of an outcome, both included, and whether the returns cover it (FV.OUT.*, FV.SAMPLE.5). A window that is not covered is missing, never 0.
 with asked as (
     select
         anchors.anchor_id,
@@ -23,8 +22,7 @@ with asked as (
         readings.observable_from_date,
         definitions.source_kind,
         anchors.anchor_date as window_start_date,
-        coalesce(terms.last_date, {{ add_months('anchors.anchor_date', 'readings.window_months') }})
-            as follow_up_end_date,
+        {{ follow_up_end('anchors.anchor_date', 'readings', 'terms') }} as follow_up_end_date,
         case when anchors.cohort = 'trial' then periods.trial_start_date else anchors.anchor_date end
             as entry_start_date
     from {{ ref('int_cohort__anchors') }} as anchors
@@ -72,10 +70,11 @@ select
     windows.la_id,
     windows.window_start_date,
     windows.window_end_date,
+    windows.follow_up_end_date,
     windows.observable_from_date,
     windows.is_looked_after_at_anchor,
-    not(windows.is_already_looked_after_excluded and windows.is_looked_after_at_anchor)
-    and not(
+    not (windows.is_already_looked_after_excluded and windows.is_looked_after_at_anchor)
+    and not (
         windows.turning_18_exclusion <> 'none'
         and coalesce(
             windows.eighteenth_birthday_date < coalesce(windows.care_end_date, {{ far_future() }}), false

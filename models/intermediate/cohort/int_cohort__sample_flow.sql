@@ -1,7 +1,8 @@
 {{ config(materialized='table') }}
 
 -- Every referral, or start of care, in the trial period ends in exactly one step, so the flow adds up to the row
--- (FV.SAMPLE.4).
+-- (FV.SAMPLE.4). Whether a child is one the outcome is about can itself hang on a follow-up that is not covered: such a
+-- child stands in step 8, as one without a window does.
 with candidates as (
     select
         'referral' as anchor,
@@ -51,12 +52,11 @@ steps as (
             when not entries.is_of_age then 2
             when not entries.is_on_basis then 3
             when entries.entry_number > 1 then 4
-            when not windows.is_in_sample and readings.is_already_looked_after_excluded then 5
-            when not windows.is_in_sample then 6
-            when outcomes.window_id is null then 8
-            when not outcomes.is_in_sample then 7
-            when not outcomes.is_fully_observed then 8
-            else 9
+            when readings.is_already_looked_after_excluded and outcomes.is_looked_after_at_anchor then 5
+            when not outcomes.is_eligible then 7
+            when outcomes.is_eligible and not outcomes.is_in_sample then 6
+            when outcomes.is_in_sample and outcomes.is_fully_observed then 9
+            else 8
         end as step_number
     from entries
     inner join {{ ref('programme_outcomes') }} as readings
@@ -64,15 +64,14 @@ steps as (
             entries.programme_id = readings.programme_id
             and entries.anchor = readings.anchor
             and readings.is_default
-    left join {{ ref('int_cohort__outcome_windows') }} as windows
+    left join {{ ref('int_outcomes__all') }} as outcomes
         on
-            entries.programme_id = windows.programme_id
-            and entries.anchor = windows.anchor
-            and readings.outcome_id = windows.outcome_id
-            and readings.reading_id = windows.reading_id
-            and entries.child_id = windows.child_id
-            and windows.cohort = 'trial'
-    left join {{ ref('int_outcomes__all') }} as outcomes on windows.window_id = outcomes.window_id
+            entries.programme_id = outcomes.programme_id
+            and entries.anchor = outcomes.anchor
+            and readings.outcome_id = outcomes.outcome_id
+            and readings.reading_id = outcomes.reading_id
+            and entries.child_id = outcomes.child_id
+            and outcomes.cohort = 'trial'
 )
 
 select

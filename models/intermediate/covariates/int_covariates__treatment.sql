@@ -1,37 +1,26 @@
 {{ config(materialized='table') }}
 
 -- Other definitions of being treated, for the children of the trial (FV.TREAT.2 to FV.TREAT.5): how much of the time
--- that a child was open in the trial period lies after the go-live of its LA, whether it entered while the programme
--- was being embedded, and whether a trailblazer with a date counts.
-with roles as (
-    select
-        codes.la_id,
-        listed.programme_id,
-        min(listed.role) as role,
-        min(listed.go_live_date) as go_live_date,
-        min(listed.embedding_start_date) as embedding_start_date,
-        max(listed.embedding_end_date) as embedding_end_date
-    from {{ ref('programme_local_authorities') }} as listed
-    inner join {{ ref('int_programmes__continuing_areas') }} as codes on listed.la_code = codes.la_code
-    group by codes.la_id, listed.programme_id
-),
-
-entries as (
+-- that a child was open in the trial period lies after the go-live of the LA in which it entered, whether it entered
+-- while the programme was being embedded, and whether a trailblazer with a date counts. A child that was never open has
+-- no share of time (DECISIONS D45).
+with entries as (
     select
         entries.*,
         periods.trial_start_date,
         {{ add_days('periods.trial_end_date', 1) }} as trial_close_date,
         programmes.treated_minimum_time_pct,
         programmes.treated_minimum_days,
-        roles.role,
-        roles.go_live_date,
-        roles.embedding_start_date,
-        roles.embedding_end_date
+        areas.role,
+        areas.programme_start_date,
+        areas.embedding_start_date,
+        areas.embedding_end_date
     from {{ ref('int_cohort__entries') }} as entries
     inner join {{ ref('int_programmes__trial_periods') }} as periods
         on entries.programme_id = periods.programme_id
     inner join {{ ref('programmes') }} as programmes on entries.programme_id = programmes.programme_id
-    left join roles on entries.programme_id = roles.programme_id and entries.la_id = roles.la_id
+    inner join {{ ref('int_programmes__local_authorities') }} as areas
+        on entries.programme_id = areas.programme_id and entries.la_id = areas.la_id
 ),
 
 open_time as (
@@ -44,9 +33,10 @@ open_time as (
         sum(case
             when
                 entries.role = 'treatment'
-                and coalesce(spells.interval_end_date, entries.trial_close_date) > entries.go_live_date
+                and least(coalesce(spells.interval_end_date, entries.trial_close_date), entries.trial_close_date)
+                > entries.programme_start_date
                 then {{ days_between(
-                    'greatest(spells.interval_start_date, entries.go_live_date)',
+                    'greatest(spells.interval_start_date, entries.programme_start_date, entries.trial_start_date)',
                     'least(coalesce(spells.interval_end_date, entries.trial_close_date), entries.trial_close_date)'
                 ) }}
             else 0
@@ -68,7 +58,8 @@ select
     cast(coalesce(open_time.open_days, 0) as integer) as open_days,
     cast(coalesce(open_time.programme_days, 0) as integer) as programme_days,
     case
-        when open_time.open_days > 0 then 100 * open_time.programme_days >= entries.treated_minimum_time_pct * open_time.open_days
+        when open_time.open_days > 0
+            then 100 * open_time.programme_days >= entries.treated_minimum_time_pct * open_time.open_days
     end as is_treated_by_share_of_time,
     coalesce(open_time.programme_days, 0) >= entries.treated_minimum_days as is_treated_by_days,
     coalesce(
@@ -76,7 +67,7 @@ select
         false
     ) as is_in_embedding_period,
     coalesce(
-        entries.role in ('treatment', 'trailblazer') and entries.anchor_date >= entries.go_live_date, false
+        entries.role in ('treatment', 'trailblazer') and entries.anchor_date >= entries.programme_start_date, false
     ) as is_treated_with_trailblazer
 from entries
 left join open_time on entries.entry_id = open_time.entry_id

@@ -30,17 +30,21 @@ select
     windows.outcome_id,
     windows.reading_id,
     windows.is_default,
+    windows.measure,
     windows.child_id,
     windows.la_id,
     windows.window_start_date,
     windows.window_end_date,
-    windows.is_in_sample and united.is_eligible as is_in_sample,
+    windows.is_looked_after_at_anchor,
+    united.is_eligible,
+    windows.is_in_sample and coalesce(united.is_eligible, false) as is_in_sample,
     windows.is_fully_observed and united.is_measured as is_fully_observed,
     case when windows.is_fully_observed and united.is_measured then united.event_value end as outcome_value,
     united.first_event_date,
     case
-        when windows.observable_from_date is null or windows.observable_from_date <= windows.window_start_date then 1.0
-        when windows.observable_from_date >= windows.window_end_date then 0.0
+        when windows.observable_from_date is null or windows.observable_from_date <= windows.window_start_date
+            then cast(1 as {{ type_double() }})
+        when windows.observable_from_date >= windows.window_end_date then 0
         else
             cast({{ days_between('windows.observable_from_date', 'windows.window_end_date') }} as {{ type_double() }})
             / {{ days_between('windows.window_start_date', 'windows.window_end_date') }}

@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 -- FV.OUT.P: a period of care starts in the window. It need not come from that referral; respite never counts.
 with windows as (
     select * from {{ ref('int_cohort__outcome_windows') }}

@@ -1,5 +1,8 @@
+{{ config(materialized='table') }}
+
 -- FV.OUT.S3: of the children whose care starts in the window, whose first placement is with a relative or friend. A
--- first placement that the extract does not state is not measured.
+-- first placement that the extract does not state is not measured. Whether a child without a start of care belongs here
+-- is only known once the whole window is covered (FV.SAMPLE.2, FV.SAMPLE.5).
 with windows as (
     select * from {{ ref('int_cohort__outcome_windows') }}
     where measure = 'first_placement'
@@ -20,14 +23,19 @@ starts as (
             windows.child_id = periods.child_id
             and periods.care_start_date >= windows.window_start_date
             and periods.care_start_date <= windows.window_end_date
-    where windows.anchor = 'referral' or periods.care_start_date = windows.window_start_date
+    where
+        windows.anchor = 'referral'
+        or (periods.care_start_date = windows.window_start_date and periods.la_id = windows.la_id)
 )
 
 select
     windows.window_id,
     case when placements.is_kinship_foster then 1 else 0 end as event_value,
     starts.care_start_date as first_event_date,
-    starts.window_id is not null as is_eligible,
+    case
+        when starts.window_id is not null then true
+        when windows.is_fully_observed then false
+    end as is_eligible,
     starts.window_id is null or placements.care_period_id is not null as is_measured
 from windows
 left join starts on windows.window_id = starts.window_id and starts.start_number = 1

@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 -- FV.OUT.S2: days of the window on plans, each day once. The start day counts and the end day does not, so the most is
 -- the length of the window; an open plan runs to its end. The reading says what counts as a plan: child protection
 -- plans, CIN plans, both, or, for the years before CIN plan dates, any open referral with further action.
@@ -45,7 +47,7 @@ days as (
             'greatest(intervals.interval_start_date, windows.window_start_date)',
             'least(coalesce(intervals.interval_end_date, windows.window_end_date), windows.window_end_date)'
         ) }}) as plan_days,
-        min(intervals.interval_start_date) as first_event_date
+        min(greatest(intervals.interval_start_date, windows.window_start_date)) as first_event_date
     from windows
     inner join intervals
         on
@@ -59,7 +61,7 @@ days as (
 select
     windows.window_id,
     coalesce(days.plan_days, 0) as event_value,
-    greatest(days.first_event_date, windows.window_start_date) as first_event_date,
+    days.first_event_date,
     true as is_eligible,
     true as is_measured
 from windows

@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 -- FV.OUT.S4: the period of care ends in the window with a return to a person with parental responsibility. The reading
 -- says whether a return that was not planned counts; special guardianship and others without that responsibility never.
 with windows as (

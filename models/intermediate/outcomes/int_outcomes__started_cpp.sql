@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 -- FV.OUT.S1: a child protection plan starts in the window, in whichever LA.
 with windows as (
     select * from {{ ref('int_cohort__outcome_windows') }}

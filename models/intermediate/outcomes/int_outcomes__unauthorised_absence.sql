@@ -1,5 +1,8 @@
+{{ config(materialized='table') }}
+
 -- FV.OUT.S5: sessions missed without authorisation as a percentage of those possible over the terms that follow. All
--- terms must have been collected and hold the pupil: otherwise missing, never 0.
+-- of them must have been collected and hold the pupil: otherwise missing, never 0. Who is not of school age in one of
+-- them is not among the children the outcome is about (DECISIONS D44).
 with windows as (
     select * from {{ ref('int_cohort__outcome_windows') }}
     where measure = 'pooled_terms'
@@ -7,13 +10,15 @@ with windows as (
 
 pooled as (
     select
-        anchor_id,
-        sum(sessions_possible_count) as sessions_possible_count,
-        sum(unauthorised_absence_count) as unauthorised_absence_count,
-        bool_and(is_of_school_age) as is_of_school_age,
-        bool_and(is_measured) as is_measured
-    from {{ ref('int_cohort__absence_terms') }}
-    group by anchor_id
+        windows.window_id,
+        sum(terms.sessions_possible_count) as sessions_possible_count,
+        sum(terms.unauthorised_absence_count) as unauthorised_absence_count,
+        bool_and(terms.is_of_school_age) as is_of_school_age,
+        bool_and(terms.is_measured) as is_measured
+    from windows
+    inner join {{ ref('int_cohort__absence_terms') }} as terms
+        on windows.anchor_id = terms.anchor_id and windows.follow_up_end_date >= terms.term_start_date
+    group by windows.window_id
 )
 
 select
@@ -24,4 +29,4 @@ select
     coalesce(pooled.is_of_school_age, false) as is_eligible,
     coalesce(pooled.is_measured, false) as is_measured
 from windows
-left join pooled on windows.anchor_id = pooled.anchor_id
+left join pooled on windows.window_id = pooled.window_id

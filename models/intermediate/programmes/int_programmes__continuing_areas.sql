@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 -- LAs joined by mergers and splits are one continuing area, named by its lowest code: the smallest area whose
 -- border stays the same over all returns (FV.MATCH.1; DECISIONS D4).
 with recursive codes as (

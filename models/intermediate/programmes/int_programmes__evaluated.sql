@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 -- Programmes that these extracts can say something about: at least one treatment LA sent returns. The others stay rows
 -- without a cohort (FV.PROG.5).
 with present as (

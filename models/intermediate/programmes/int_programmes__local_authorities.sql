@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 with areas as (
     select distinct la_id from {{ ref('int_programmes__continuing_areas') }}
 ),
@@ -24,7 +26,9 @@ roles as (
         listed.programme_id,
         codes.la_id,
         min(listed.role) as role,
-        min(listed.go_live_date) as go_live_date
+        min(listed.go_live_date) as programme_start_date,
+        min(listed.embedding_start_date) as embedding_start_date,
+        max(listed.embedding_end_date) as embedding_end_date
     from {{ ref('programme_local_authorities') }} as listed
     inner join codes on listed.la_code = codes.la_code
     group by listed.programme_id, codes.la_id
@@ -46,7 +50,10 @@ select
     programmes.programme_id,
     areas.la_id,
     coalesce(roles.role, 'comparison') as role,
-    case when roles.role = 'treatment' then roles.go_live_date end as go_live_date,
+    roles.programme_start_date,
+    case when roles.role = 'treatment' then roles.programme_start_date end as go_live_date,
+    roles.embedding_start_date,
+    roles.embedding_end_date,
     coalesce(roles.role = 'treatment', false) as is_treatment_la,
     roles.role is null and exclusions.la_id is null as is_matching_candidate,
     case
@@ -56,12 +63,12 @@ select
     case
         when roles.role = 'treatment'
             then
-                {{ add_months('roles.go_live_date', '-programmes.matching_start_months') }}
+                {{ add_months('roles.programme_start_date', '-programmes.matching_start_months') }}
     end as matching_start_date,
     case
         when roles.role = 'treatment'
             then
-                {{ add_months('roles.go_live_date', '-programmes.matching_end_months') }}
+                {{ add_months('roles.programme_start_date', '-programmes.matching_end_months') }}
     end as matching_end_date
 from programmes
 cross join areas

@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 -- The quarters of an LA's trend: those that lie whole in the matching window of the LA itself, if treated, or of any
 -- treatment LA, if a candidate; nothing that could have been seen after go-live is in (FV.MATCH.3).
 with windows as (

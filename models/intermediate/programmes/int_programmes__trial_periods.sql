@@ -1,3 +1,5 @@
+{{ config(materialized='table') }}
+
 with programmes as (
     select * from {{ ref('programmes') }}
 ),

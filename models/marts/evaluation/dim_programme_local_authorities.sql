@@ -10,6 +10,8 @@ select
     named.region_name,
     areas.role,
     areas.go_live_date,
+    areas.embedding_start_date,
+    areas.embedding_end_date,
     areas.is_treatment_la,
     areas.is_matching_candidate,
     areas.exclusion_reason,

@@ -3,7 +3,8 @@
 ] %}
 
 -- One row per child in any sample. Where a child entered care in the trial period without a referral in it, the columns
--- of the referral are empty; what does not depend on the day is taken at the referral, else at the start of care.
+-- of the referral are empty; covariates are those at the referral, else at the start of care. An outcome has a value for
+-- a child of its sample whose follow-up is covered.
 with readings as (
     select
         programme_id,
@@ -16,11 +17,14 @@ with readings as (
         max(case when outcome_id = '{{ outcome }}' and is_default and is_in_sample then outcome_value end)
             as {{ outcome }},
         {%- endfor %}
-        max(case when outcome_id = 'plan_days' and reading_id = 'cpp_days' then outcome_value end) as cpp_days,
-        max(case when outcome_id = 'plan_days' and reading_id = 'cin_plan_days' then outcome_value end)
-            as cin_plan_days,
-        max(case when outcome_id = 'plan_days' and reading_id = 'cin_episode_days' then outcome_value end)
-            as cin_episode_days,
+        {%- for measure in ['cpp', 'cin_plan', 'cin_episode'] %}
+        max(case
+            when
+                outcome_id = 'plan_days' and measure = '{{ measure }}'
+                and (is_default or reading_id = '{{ measure }}_days')
+                then outcome_value
+        end) as {{ measure }}_days,
+        {%- endfor %}
         max(case when outcome_id = 'plan_days' and is_default then observable_share end) as plan_observable_share,
         min(case when outcome_id = 'became_looked_after' and is_default then first_event_date end)
             as first_care_start_date
@@ -124,8 +128,10 @@ from children
 inner join {{ ref('int_covariates__child') }} as covariates on children.entry_id = covariates.entry_id
 left join {{ ref('int_covariates__treatment') }} as treatments on children.referral_entry_id = treatments.entry_id
 left join in_care
-    on children.programme_id = in_care.programme_id and children.referral_entry_id is not null
+    on
+        children.programme_id = in_care.programme_id
         and children.child_id = in_care.child_id
+        and children.referral_entry_id is not null
 left join readings
     on children.programme_id = readings.programme_id and children.child_id = readings.child_id
 inner join {{ ref('int_covariates__local_authority') }} as areas

@@ -3,7 +3,7 @@ with flow as (
     select
         programme_id,
         outcome_id,
-        sum(referral_count) as child_count
+        sum(entry_count) as child_count
     from {{ ref('fct_sample_flow') }}
     where step = 'analysis sample'
     group by programme_id, outcome_id

@@ -1,0 +1,83 @@
+{% set covariates = {
+    'age_at_anchor_months': 'entries.age_at_anchor_months is null',
+    'gender': 'covariates.gender = 4',
+    'ethnicity': 'covariates.ethnicity_code is null',
+    'ethnic_group': "covariates.ethnic_group = 'Missing'",
+    'is_disabled': 'covariates.is_disabled is null',
+    'is_fsm': 'covariates.is_fsm is null',
+    'is_uasc': 'covariates.is_uasc is null',
+    'previous_cpp_count': 'covariates.previous_cpp_count is null',
+    'primary_need': 'covariates.primary_need is null',
+    'la_fsm_pct': 'areas.la_fsm_pct is null',
+    'la_white_british_pct': 'areas.la_white_british_pct is null',
+    'has_other_innovation_programme': 'areas.has_other_innovation_programme is null'
+} %}
+
+-- Of the children that an estimate is made from, for how many a covariate is missing (FV.COV.4). A gender that was never
+-- recorded is a level of its own, one in conflict is missing (FV.COV.1).
+with counts as (
+    select
+        outcomes.programme_id,
+        outcomes.outcome_id,
+        case
+            when entries.is_treated then 'treated'
+            when entries.is_treatment_la then 'treatment LA before go-live'
+            else 'comparison LA'
+        end as arm,
+        count(*) as child_count,
+        {%- for covariate, is_missing in covariates.items() %}
+        sum(case when {{ is_missing }} then 1 else 0 end) as {{ covariate }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+    from {{ ref('int_outcomes__all') }} as outcomes
+    inner join {{ ref('int_cohort__entries') }} as entries
+        on
+            outcomes.programme_id = entries.programme_id
+            and outcomes.anchor = entries.anchor
+            and outcomes.child_id = entries.child_id
+    inner join {{ ref('int_covariates__child') }} as covariates on entries.entry_id = covariates.entry_id
+    inner join {{ ref('int_covariates__local_authority') }} as areas
+        on
+            entries.programme_id = areas.programme_id
+            and entries.la_id = areas.la_id
+            and entries.anchor_date = areas.anchor_date
+    where
+        outcomes.cohort = 'trial'
+        and outcomes.is_default
+        and outcomes.is_in_sample
+        and outcomes.is_fully_observed
+    group by
+        outcomes.programme_id,
+        outcomes.outcome_id,
+        case
+            when entries.is_treated then 'treated'
+            when entries.is_treatment_la then 'treatment LA before go-live'
+            else 'comparison LA'
+        end
+),
+
+listed as (
+    {%- for covariate in covariates %}
+    select
+        programme_id,
+        outcome_id,
+        '{{ covariate }}' as covariate,
+        arm,
+        child_count,
+        cast({{ covariate }} as bigint) as missing_count
+    from counts
+    {% if not loop.last %}
+    union all
+    {% endif %}
+    {%- endfor %}
+)
+
+select
+    programme_id,
+    outcome_id,
+    covariate,
+    arm,
+    child_count,
+    missing_count,
+    100 * cast(missing_count as {{ type_double() }}) / nullif(child_count, 0) as missing_pct
+from listed

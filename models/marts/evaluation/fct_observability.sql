@@ -1,0 +1,61 @@
+-- What can be seen yet in each LA that sent returns, and in each treatment LA whether it did or not (FV.SAMPLE.5).
+with places as (
+    select distinct la_id from {{ ref('int_programmes__coverage') }}
+),
+
+las as (
+    select
+        areas.programme_id,
+        areas.la_id,
+        areas.is_treatment_la,
+        areas.go_live_date
+    from {{ ref('int_programmes__local_authorities') }} as areas
+    inner join {{ ref('int_programmes__evaluated') }} as evaluated on areas.programme_id = evaluated.programme_id
+    left join places on areas.la_id = places.la_id
+    where areas.is_treatment_la or places.la_id is not null
+),
+
+counts as (
+    select
+        outcomes.programme_id,
+        outcomes.outcome_id,
+        outcomes.la_id,
+        count(*) as entry_count,
+        sum(case when outcomes.is_fully_observed then 1 else 0 end) as observed_count,
+        sum(case when entries.is_treated then 1 else 0 end) as treated_count,
+        sum(case when entries.is_treated and outcomes.is_fully_observed then 1 else 0 end) as treated_observed_count,
+        max(case when outcomes.is_fully_observed then outcomes.window_start_date end) as latest_observed_date
+    from {{ ref('int_outcomes__all') }} as outcomes
+    inner join {{ ref('int_cohort__entries') }} as entries
+        on
+            outcomes.programme_id = entries.programme_id
+            and outcomes.anchor = entries.anchor
+            and outcomes.child_id = entries.child_id
+    where outcomes.cohort = 'trial' and outcomes.is_default and outcomes.is_in_sample
+    group by outcomes.programme_id, outcomes.outcome_id, outcomes.la_id
+)
+
+select
+    las.programme_id,
+    follow_ups.outcome_id,
+    las.la_id,
+    coalesce(named.la_name, las.la_id) as la_name,
+    las.is_treatment_la,
+    las.go_live_date,
+    coalesce(counts.entry_count, 0) as entry_count,
+    cast(coalesce(counts.observed_count, 0) as bigint) as fully_observed_count,
+    case when las.is_treatment_la then cast(coalesce(counts.treated_count, 0) as bigint) end as after_go_live_count,
+    case when las.is_treatment_la then cast(coalesce(counts.treated_observed_count, 0) as bigint) end
+        as after_go_live_fully_observed_count,
+    case when las.is_treatment_la then coalesce(counts.treated_observed_count, 0) > 0 end
+        as has_observed_after_go_live,
+    counts.latest_observed_date as latest_fully_observed_entry_date,
+    follow_ups.last_follow_up_date as fully_observed_from_data_to_date
+from las
+inner join {{ ref('int_cohort__last_follow_ups') }} as follow_ups on las.programme_id = follow_ups.programme_id
+left join counts
+    on
+        las.programme_id = counts.programme_id
+        and follow_ups.outcome_id = counts.outcome_id
+        and las.la_id = counts.la_id
+left join {{ ref('dim_local_authorities') }} as named on las.la_id = named.la_id
