@@ -91,17 +91,15 @@ def quarter_start_of(day: date) -> date:
     return date(day.year, day.month - (day.month - 1) % 3, 1)
 
 
-def union_days(intervals: Iterable[tuple[date, date | None]], first: date, end: date) -> set[date]:
-    """The days of half-open intervals that lie in [first, end); an interval without an end goes on.
+def union_days(intervals: Iterable[tuple[date, date | None]], first: date, end: date) -> set[int]:
+    """The days (ordinals) of half-open intervals that lie in [first, end); one without an end goes on.
 
     A set of days, so that no day can count twice however the intervals overlap (FV.OUT.S2).
     """
-    days: set[date] = set()
+    days: set[int] = set()
     for starts, ends in intervals:
-        day, stop = max(starts, first), end if ends is None else min(ends, end)
-        while day < stop:
-            days.add(day)
-            day += timedelta(days=1)
+        stop = end if ends is None else min(ends, end)
+        days.update(range(max(starts, first).toordinal(), stop.toordinal()))
     return days
 
 
@@ -440,6 +438,7 @@ class Returns:
         self.areas = areas
         self.sent: dict[str, set[tuple[str | None, int]]] = {"cin": set(), "cla": set()}
         self._last_years: dict[tuple[str, str], int] = {}
+        self._has: dict[tuple[str, str, int], bool] = {}
         for kind, rows in (("cin", cin_records), ("cla", cla_episodes)):
             for row in rows:
                 self.sent[kind].add((tidy(row["la_code"]), int(row["return_year"])))
@@ -463,8 +462,10 @@ class Returns:
 
     def has(self, kind: str, la_id: str, year: int) -> bool:
         """Whether every code of the area that was valid in the year returned; one that is in no register, itself."""
-        came = {code for code, sent in self.sent[kind] if sent == year and self.areas.la_id(code) == la_id}
-        return bool(came) and len(came) >= len(self.valid.get((la_id, year), ()))
+        if (kind, la_id, year) not in self._has:
+            came = {code for code, sent in self.sent[kind] if sent == year and self.areas.la_id(code) == la_id}
+            self._has[kind, la_id, year] = bool(came) and len(came) >= len(self.valid.get((la_id, year), ()))
+        return self._has[kind, la_id, year]
 
     def cover(self, kind: str, la_id: str, first_day: date, last_day: date) -> bool:
         """Whether the area returned in every year of a stretch of days, and landing kept them (FV.SAMPLE.5, D8)."""
@@ -1041,27 +1042,44 @@ def sessions_of(record: ChildRecord, school_year: int, term: str) -> tuple[int, 
     return totals[0], totals[1]
 
 
-def absence_terms(reading: Reading, anchor: Anchor, record: ChildRecord, context: Context) -> list[Row]:
-    """The terms that count for a child, one row each, those in which it is not of school age left out."""
-    out = []
+class Term:
+    """One of the terms that count for a child: its sessions, None where nobody collected or stated them."""
+
+    def __init__(self, order: int, begin: date, school_year: int, term: str, anchor: Anchor, sessions: Any) -> None:
+        self.order, self.begin, self.school_year, self.term = order, begin, school_year, term
+        self.is_of_school_age = is_of_school_age(anchor.birth, school_year)
+        self.sessions: tuple[int, int] | None = sessions
+
+    def row(self, referral_date: date) -> Row:
+        """The row of the term; measured where there is a rate, which needs a possible session."""
+        is_measured = self.sessions is not None and self.sessions[0] > 0
+        possible, unauthorised = self.sessions if self.sessions and is_measured else (None, None)
+        months = months_of((self.begin.year, self.begin.month)) - months_of((referral_date.year, referral_date.month))
+        return {
+            "term_order": self.order,
+            "school_year": self.school_year,
+            "term": self.term,
+            "months_since_referral": months,
+            "is_measured": is_measured,
+            "sessions_possible_count": possible,
+            "unauthorised_absence_count": unauthorised,
+        }
+
+
+def absence_terms(reading: Reading, anchor: Anchor, record: ChildRecord, context: Context) -> list[Term]:
+    """The terms that count for a child."""
     following = context.terms.after(anchor.day, reading.window_terms or 0)
-    for order, (begin, school_year, term) in enumerate(following, start=1):
-        if not is_of_school_age(anchor.birth, school_year):
-            continue
-        sessions = sessions_of(record, school_year, term) if context.terms.collected[school_year, term] else None
-        out.append(
-            {
-                "term_order": order,
-                "school_year": school_year,
-                "term": term,
-                "months_since_referral": months_of((begin.year, begin.month))
-                - months_of((anchor.day.year, anchor.day.month)),
-                "is_measured": sessions is not None,
-                "sessions_possible_count": sessions[0] if sessions else None,
-                "unauthorised_absence_count": sessions[1] if sessions else None,
-            }
+    return [
+        Term(
+            order,
+            begin,
+            school_year,
+            term,
+            anchor,
+            sessions_of(record, school_year, term) if context.terms.collected[school_year, term] else None,
         )
-    return out
+        for order, (begin, school_year, term) in enumerate(following, start=1)
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -1076,7 +1094,8 @@ def is_in_sample(reading: Reading, anchor: Anchor, record: ChildRecord, context:
     if reading.measure == "FIRST_PLACEMENT" and anchor.kind == "REFERRAL":
         return bool(first_care_in(Window(reading, anchor, context), record))
     if reading.measure == "POOLED_TERMS":
-        return len(absence_terms(reading, anchor, record, context)) == reading.window_terms
+        terms = absence_terms(reading, anchor, record, context)
+        return len(terms) == reading.window_terms and all(t.is_of_school_age for t in terms)
     return not turns_18_first(reading, anchor, context)
 
 
@@ -1101,7 +1120,7 @@ def turns_18_first(reading: Reading, anchor: Anchor, context: Context) -> bool:
 def is_fully_observed(
     reading: Reading, anchor: Anchor, record: ChildRecord, programme: Programme, context: Context
 ) -> bool:
-    """Whether the returns cover the window (FV.SAMPLE.5, D8).
+    """Whether the returns show the outcome: they cover the window (FV.SAMPLE.5, D8), and state what is asked of them.
 
     The LA must have returned the outcome's source in every year of the window, and the source of the anchor (the
     census for a referral, the return on looked-after children for a start of care) since the trial began.
@@ -1111,11 +1130,24 @@ def is_fully_observed(
         return False
     if reading.measure == "POOLED_TERMS":
         terms = absence_terms(reading, anchor, record, context)
-        return len(terms) == reading.window_terms and all(t["is_measured"] for t in terms)
+        stated = [t.sessions for t in terms if t.sessions is not None]
+        return len(stated) == reading.window_terms and sum(possible for possible, _ in stated) > 0
     window = Window(reading, anchor, context)
+    if reading.measure == "FIRST_PLACEMENT":
+        periods = first_care_of(reading, anchor, record, context)
+        if periods and is_kinship_first_placement(periods[0], context) is None:
+            return False
     if reading.observable_from is not None and window.first < reading.observable_from:
         return False
     return context.returns.cover(reading.source_kind, anchor.la_id, window.first, window.last)
+
+
+def first_care_of(reading: Reading, anchor: Anchor, record: ChildRecord, context: Context) -> list[Row]:
+    """The period of care whose first placement counts; of two that start one day, the one in the child's LA first."""
+    if anchor.kind == "CARE_START":
+        return [anchor.start]
+    periods = first_care_in(Window(reading, anchor, context), record)
+    return sorted(periods, key=lambda p: p["la_id"] != anchor.la_id)
 
 
 def outcome_value(reading: Reading, anchor: Anchor, record: ChildRecord, context: Context) -> Any:
@@ -1128,17 +1160,15 @@ def outcome_value(reading: Reading, anchor: Anchor, record: ChildRecord, context
     if reading.measure in {"PLAN", "CPP", "CIN_PLAN", "CIN_EPISODE"}:
         return days_on(reading.measure, window, record)
     if reading.measure == "FIRST_PLACEMENT":
-        periods = first_care_in(window, record) if anchor.kind == "REFERRAL" else [anchor.start]
-        periods.sort(key=lambda p: p["la_id"] != anchor.la_id)
+        periods = first_care_of(reading, anchor, record, context)
         return is_kinship_first_placement(periods[0], context) if periods else None
     if reading.measure in {"PLANNED_RETURN", "ANY_RETURN"}:
         ceased = context.reasons_ceased.get(anchor.start["end_reason"])
         counts = "is_reunified_planned" if reading.measure == "PLANNED_RETURN" else "is_reunified_any"
         return ceased is not None and is_yes(ceased[counts]) and window.has(anchor.start["care_end_date"])
     if reading.measure == "POOLED_TERMS":
-        terms = [t for t in absence_terms(reading, anchor, record, context) if t["is_measured"]]
-        possible = sum(t["sessions_possible_count"] for t in terms)
-        return 100 * sum(t["unauthorised_absence_count"] for t in terms) / possible if possible else None
+        stated = [t.sessions for t in absence_terms(reading, anchor, record, context) if t.sessions is not None]
+        return 100 * sum(unauthorised for _, unauthorised in stated) / sum(possible for possible, _ in stated)
     raise ValueError(f"measure {reading.measure!r} is not written here")
 
 
@@ -1155,7 +1185,7 @@ def time_under_programme(record: ChildRecord, programme: Programme) -> tuple[int
     end = programme.trial_end + timedelta(days=1)
     spells = [(r["la_id"], r["referral_date"], r["open_until"]) for r in record.referrals]
     open_days = union_days([(a, b) for _, a, b in spells], programme.trial_start, end)
-    treated_days: set[date] = set()
+    treated_days: set[int] = set()
     for la_id, go_live in programme.go_live.items():
         own = [(a, b) for la, a, b in spells if la == la_id]
         treated_days |= union_days(own, max(programme.trial_start, go_live), end)
@@ -1443,7 +1473,7 @@ def add_child(
     for reading in programme.readings:
         if reading.measure == "POOLED_TERMS" and reading.is_default and referrals and referrals[0].is_of_age:
             terms = absence_terms(reading, referrals[0], record, context)
-            found["absence_terms"] += [{**key, **term} for term in terms]
+            found["absence_terms"] += [{**key, **t.row(referrals[0].day)} for t in terms if t.is_of_school_age]
 
 
 def _hash_of(row: Row) -> str:

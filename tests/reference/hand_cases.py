@@ -1332,6 +1332,7 @@ case(
     episode("ONLY_TEMPORARY", "2022-04-01", "2022-04-06", "E4A", placement="T4"),
     child_id=("la", "306", "ONLY_TEMPORARY"),
     outcome={"has_become_looked_after": True, "is_kinship_first_placement": None, "is_reunified": True},
+    values={KINSHIP: (True, False, None)},
 )
 case(
     "kinship_too_late",
@@ -1559,7 +1560,17 @@ case(
     cin("ZERO_SESSIONS", "2021-08-31", pupil_id="PUPILABS6"),
     year_of_school("PUPILABS6", 2022, possible=0, unauthorised=0),
     child_id=("pupil", "PUPILABS6"),
-    outcome={"unauthorised_absence_pct": None, "is_in_sample__unauthorised_absence": True},
+    terms=[(2022, "autumn", None, None), (2022, "spring", None, None), (2022, "summer", None, None)],
+    values={ABSENCE: (True, False, None)},
+)
+case(
+    "zero_sessions_in_one_term",
+    "no session was possible in spring: that term has no rate, the three together have one (9 of 180)",
+    cin("ZERO_SESSIONS_IN_ONE", "2021-08-31", pupil_id="PUPILABS13"),
+    absence("PUPILABS13", 2022, autumn=(60, 3), spring=(0, 0), summer=(60, 3), summer6th=(60, 3)),
+    child_id=("pupil", "PUPILABS13"),
+    terms=[(2022, "autumn", 60, 3), (2022, "spring", None, None), (2022, "summer", 120, 6)],
+    values={ABSENCE: (True, True, 5.0)},
 )
 case(
     "half_a_summer",
