@@ -40,6 +40,12 @@ class Case:
     terms: list[tuple[int, str, int | None, int | None]] | None = None
     programme_id: str = "family_valued"
 
+    @property
+    def is_in_any_sample(self) -> bool:
+        """Whether the child is of the programme's ages: no wide row of a mart holds others."""
+        ages = [(self.outcome or {}).get(f"is_in_age_range{anchor}") for anchor in ("", "_at_care_start")]
+        return False not in ages
+
 
 CASES: list[Case] = []
 
