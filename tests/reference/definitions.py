@@ -1233,6 +1233,7 @@ def child_row(
     if referral is not None:
         row |= referral_columns(referral, record, p, context)
     row |= {
+        "is_linked_to_pupil": child_id[0] == "pupil",
         "is_in_age_range": of_age[0],
         "is_in_age_range_at_care_start": of_age[1],
         "care_start_la_id": care.la_id if care else None,
@@ -1249,6 +1250,11 @@ def child_row(
         "primary_need": referral.start["primary_need"]
         if referral
         else need_at(anchor.day, anchor.la_id, record.referrals),
+        "la_fsm_pct": context.la_figures.latest(anchor.la_id, "pupils_fsm_pct", anchor.day),
+        "la_white_british_pct": context.la_figures.latest(anchor.la_id, "pupils_white_british_pct", anchor.day),
+        "has_other_innovation_programme": context.la_figures.has_other_programme(
+            anchor.la_id, p.programme_id, anchor.day
+        ),
     }
     return row
 
@@ -1357,10 +1363,43 @@ def observable_share(reading: Reading, window: Window) -> float:
     return max((window.end - seen_from).days, 0) / (window.end - window.first).days
 
 
-class Context:
-    """What is the same for all children: areas, code lists, terms, what the extracts cover."""
+class LaFigures:
+    """What is known of an LA: published figures by date, and the innovation programmes it ran (FV.COV.3)."""
 
-    def __init__(self, seeds: dict, areas: Areas, returns: Returns) -> None:
+    def __init__(self, la_statistics: Iterable[Row], seeds: dict, areas: Areas) -> None:
+        found: dict[tuple, list[float]] = defaultdict(list)
+        for row in la_statistics:
+            value = tidy(row["value"])
+            # Markers such as c, x, z and u stand for no number (trap 25).
+            if value is not None and re.fullmatch(r"-?\d+(\.\d+)?", value):
+                found[areas.la_id(row["la_code"]), row["measure"], as_date(row["reference_date"])].append(float(value))
+        self._figures: dict[tuple[str, str], list[tuple[date, float]]] = defaultdict(list)
+        for (la_id, measure, day), values in found.items():
+            self._figures[la_id, measure].append((day, sum(values) / len(values)))
+        self._programmes = [
+            (areas.la_id(r["la_code"]), r["programme_id"], as_date(r["start_date"]), as_date(r["end_date"]))
+            for r in seeds["innovation_programmes"]
+            if is_yes(r["is_default"])
+        ]
+
+    def latest(self, la_id: str, measure: str, day: date) -> float | None:
+        """The figure of the most recent point before a day; of an area with several codes, their mean."""
+        before = [figure for figure in self._figures[la_id, measure] if figure[0] < day]
+        return max(before)[1] if before else None
+
+    def has_other_programme(self, la_id: str, programme_id: str, day: date) -> bool:
+        """Whether an innovation programme other than the evaluated one runs in the LA on a day."""
+        return any(
+            la == la_id and other != programme_id and start is not None and start <= day and (end is None or day <= end)
+            for la, other, start, end in self._programmes
+        )
+
+
+class Context:
+    """What is the same for all children: areas, code lists, terms, figures of LAs, what the extracts cover."""
+
+    def __init__(self, seeds: dict, areas: Areas, returns: Returns, la_statistics: Iterable[Row]) -> None:
+        self.la_figures = LaFigures(la_statistics, seeds, areas)
         self.areas = areas
         self.returns = returns
         self.gender_codes = seeds["gender_codes"]
@@ -1410,7 +1449,7 @@ def evaluate(
     }
     found["plans"] = plans(tables["cin_records"], children, found["referral_spells"], returns)
     records = records_of(tables, children, found)
-    context = Context(seeds, areas, returns)
+    context = Context(seeds, areas, returns, tables.get("la_statistics", []))
     for programme_row in seeds["programmes"]:
         programme = Programme(programme_row, seeds, areas)
         if not returns.areas_seen() & set(programme.go_live):

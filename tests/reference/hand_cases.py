@@ -174,6 +174,11 @@ def absence(pupil: str, school_year: int, **sessions: tuple[int | None, int | No
     return row
 
 
+def la_figure(la_code: str, measure: str, reference_date: str, value: str) -> Row:
+    """One published figure of an LA."""
+    return _dated({"la_code": la_code, "reference_date": reference_date, "measure": measure, "value": value})
+
+
 def _dated(row: Row) -> Row:
     return {k: day(v) if k.endswith("_date") else v for k, v in row.items()}
 
@@ -188,6 +193,7 @@ def table_of(row: Row) -> str:
         "census_year": "npd_pupils",
         "school_year": "npd_absence",
         "uasc_status": "cla_children",
+        "measure": "la_statistics",
     }
     return next(table for column, table in marks.items() if column in row)
 
@@ -233,6 +239,7 @@ def all_tables(cases: list[Case] | None = None) -> dict[str, list[Row]]:
         "npd_absence": [],
         "cin_assessments": [],
         "cin_section47": [],
+        "la_statistics": [],
         "data_windows": [],
     }
     for one in chosen:
@@ -1496,6 +1503,19 @@ case(
     cin("CARE_BEFORE_THE_REFERRAL", "2021-06-01"),
     episode("CARE_BEFORE_THE_REFERRAL", "2021-02-01", "2021-03-01", "E4A"),
     outcome={"care_start_date": day("2021-02-01"), "has_become_looked_after": False, "is_reunified": True},
+)
+
+# --- Figures of the LA (FV.COV.3, trap 25) ------------------------------------------------------------
+
+case(
+    "figure_of_the_la_before_the_referral",
+    "the figure of the very day of the referral is not before it, and a marker is no number: that of 2021 counts",
+    cin("LA_FIGURE", "2023-01-19", la_code="204"),
+    la_figure("204", "pupils_fsm_pct", "2021-01-21", "21.5"),
+    la_figure("204", "pupils_fsm_pct", "2022-01-20", "c"),
+    la_figure("204", "pupils_fsm_pct", "2023-01-19", "23.5"),
+    child_id=("la", "204", "LA_FIGURE"),
+    outcome={"la_fsm_pct": 21.5, "la_white_british_pct": None},
 )
 
 # --- Absence (FV.OUT.S5, C.2, D33) --------------------------------------------------------------------

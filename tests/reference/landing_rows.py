@@ -69,6 +69,7 @@ COLUMNS = {
             for term in ("autumn", "spring", "summer", "summer6th")
         ),
     ],
+    "la_statistics": ["la_code", "reference_date", "measure", "value"],
     "data_windows": ["landing_table", "first_date", "last_date"],
 }
 
@@ -153,5 +154,6 @@ def read_part(
         ]
     for name in ("npd_pupils", "npd_absence"):
         tables[name] = [row for row in read_rows(landing_dir, name) if tidy(row["pupil_id"]) in pupil_ids]
-    tables["data_windows"] = list(read_rows(landing_dir, "data_windows"))
+    for name in ("la_statistics", "data_windows"):
+        tables[name] = list(read_rows(landing_dir, name))
     return Part(tables, chosen, returns)
