@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ROOT, querying
+from conftest import ROOT, land_rows, querying
 from sfpc.settings import Paths
 from sfpc.warehouse.build import build
 
@@ -202,6 +202,7 @@ def test_generated_children_agree(synthetic: Paths) -> None:
 @pytest.fixture(scope="session")
 def variant(synthetic: Paths, tmp_path_factory: pytest.TempPathFactory) -> Paths:
     """The synthetic extracts in a copy of the project whose seeds give every programme LAs, and add one more."""
+    from hand_cases import VARIANT_CASES, all_tables
     from variant_seeds import write_variant
 
     folder = tmp_path_factory.mktemp("variant")
@@ -213,7 +214,10 @@ def variant(synthetic: Paths, tmp_path_factory: pytest.TempPathFactory) -> Paths
     write_variant(root / "seeds")
     paths = Paths(root, folder / "data", folder / "outputs")
     paths.data.mkdir()
-    paths.landing.symlink_to(synthetic.landing, target_is_directory=True)
+    # The hand-written children of the made-up programme stand beside the generated ones.
+    land_rows(paths, all_tables(VARIANT_CASES))
+    for file in (f for f in synthetic.landing.rglob("*") if f.is_file()):
+        (paths.landing / file.relative_to(synthetic.landing)).symlink_to(file)
     build(paths)
     return paths
 
@@ -274,30 +278,34 @@ def test_hand_written_children_agree(hand_written: Paths) -> None:
     assert not result.found, summary(result.found)
 
 
-@pytest.fixture(scope="session")
-def hand_marts(hand_written: Paths) -> dict[str, dict[tuple[str, str], list[Row]]]:
-    """The rows of the hand-written children, by mart, programme and child."""
-    out: dict[str, dict[tuple[str, str], list[Row]]] = {}
+Marts = dict[str, dict[tuple[str, str], list[Row]]]
+
+
+def rows_of_marts(paths: Paths) -> Marts:
+    """The rows of all marts, by mart, programme and child."""
+    out: Marts = {}
     for mart, (_, grain, columns) in MARTS.items():
-        for row in rows_of_mart(hand_written, mart, tuple(dict.fromkeys((*grain, *columns)))):
+        for row in rows_of_mart(paths, mart, tuple(dict.fromkeys((*grain, *columns)))):
             out.setdefault(mart, {}).setdefault((row.get("programme_id", ""), row["child_id"]), []).append(row)
     return out
 
 
-def case_ids() -> list[str]:
-    from hand_cases import CASES
+@pytest.fixture(scope="session")
+def hand_marts(hand_written: Paths) -> Marts:
+    return rows_of_marts(hand_written)
 
-    return [case.name for case in CASES]
+
+@pytest.fixture(scope="session")
+def variant_marts(variant: Paths) -> Marts:
+    return rows_of_marts(variant)
 
 
-@pytest.mark.parametrize("name", case_ids())
-def test_named_child(name: str, hand_marts: dict[str, dict[tuple[str, str], list[Row]]]) -> None:
-    """The value worked out by hand is what the warehouse holds."""
-    from hand_cases import CASES, day
+def check_named_child(case: Any, marts: Marts) -> None:
+    """What was worked out by hand is what the warehouse holds."""
+    from hand_cases import day
 
-    case = next(c for c in CASES if c.name == name)
     child = (case.programme_id, md5_of(case.child_id))
-    here = hand_marts["fct_child_outcomes"].get(child, [])
+    here = marts["fct_child_outcomes"].get(child, [])
     if case.outcome is None or not case.is_in_any_sample:
         assert here == [], case.why
     elif case.tie_la_ids:
@@ -306,19 +314,39 @@ def test_named_child(name: str, hand_marts: dict[str, dict[tuple[str, str], list
         (row,) = here
         wanted = {k: v for k, v in case.outcome.items() if k in WIDE}
         assert not {k: (row[k], v) for k, v in wanted.items() if not is_same(row[k], v)}, case.why
-    values = {(r["outcome_id"], r["reading_id"]): r for r in hand_marts["fct_outcome_values"].get(child, [])}
+    values = {(r["outcome_id"], r["reading_id"]): r for r in marts["fct_outcome_values"].get(child, [])}
     for reading, expected in case.values.items():
         got = values[reading]
         assert (got["is_in_sample"], got["is_fully_observed"]) == expected[:2], (case.why, reading)
         assert is_same(got["outcome_value"], expected[2]), (case.why, reading)
     if case.terms is not None:
-        terms = sorted(hand_marts["fct_absence_terms"].get(child, []), key=lambda r: int(r["term_order"]))
+        terms = sorted(marts["fct_absence_terms"].get(child, []), key=lambda r: int(r["term_order"]))
         columns = ("school_year", "term", "sessions_possible_count", "unauthorised_absence_count")
         assert [tuple(r[c] for c in columns) for r in terms] == case.terms, case.why
     if case.periods is not None:
-        periods = hand_marts["fct_care_periods"].get(("", child[1]), [])
+        periods = marts["fct_care_periods"].get(("", child[1]), [])
         got_periods = sorted((p["care_start_date"], p["care_end_date"]) for p in periods)
         assert got_periods == [(day(start), day(end)) for start, end in case.periods], case.why
+
+
+def case_ids(cases: str) -> list[str]:
+    import hand_cases
+
+    return [case.name for case in getattr(hand_cases, cases)]
+
+
+@pytest.mark.parametrize("name", case_ids("CASES"))
+def test_named_child(name: str, hand_marts: Marts) -> None:
+    from hand_cases import CASES
+
+    check_named_child(next(c for c in CASES if c.name == name), hand_marts)
+
+
+@pytest.mark.parametrize("name", case_ids("VARIANT_CASES"))
+def test_named_child_of_the_made_up_programme(name: str, variant_marts: Marts) -> None:
+    from hand_cases import VARIANT_CASES
+
+    check_named_child(next(c for c in VARIANT_CASES if c.name == name), variant_marts)
 
 
 def test_reference_never_read_the_sql() -> None:

@@ -48,6 +48,8 @@ class Case:
 
 
 CASES: list[Case] = []
+# Children of the made-up programme, which only the seeds of the variant know.
+VARIANT_CASES: list[Case] = []
 
 
 def day(iso: str | None) -> date | None:
@@ -205,11 +207,12 @@ def case(
     child_id: tuple[str, ...] | None = None,
     **expected: Any,
 ) -> None:
-    """Add a case; a row's table is told by its columns."""
+    """Add a case; a row's table is told by its columns, its list by its programme."""
     tables: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         tables[table_of(row)].append(row)
-    CASES.append(Case(name, why, dict(tables), child_id or ("la", "306", name.upper()), **expected))
+    new = Case(name, why, dict(tables), child_id or ("la", "306", name.upper()), **expected)
+    (VARIANT_CASES if new.programme_id == "made_up" else CASES).append(new)
 
 
 def all_tables(cases: list[Case] | None = None) -> dict[str, list[Row]]:
@@ -1715,4 +1718,113 @@ case(
     child_id=("la", "212", "THIRTEEN"),
     programme_id="family_safeguarding",
     outcome={"age_at_referral_months": 156, "is_in_age_range": False},
+)
+
+
+# --- The made-up programme (variant/*.csv) ------------------------------------------------------------
+# Ages 5 to 16, 1 July 2019 to 31 December 2020, without referrals that led to no further action; 382 went live on
+# 1 October 2019 (embedding September to December), 841 is its trailblazer from 10 February 2020.
+
+
+def made_up(name: str, why: str, *rows: Row, la_code: str = "382", **expected: Any) -> None:
+    """Add a case of the made-up programme, whose rows carry its name."""
+    child_id = expected.pop("child_id", ("la", la_code, name.upper()))
+    case(name, why, *rows, child_id=child_id, programme_id="made_up", **expected)
+
+
+made_up(
+    "embedding_first_day",
+    "referred on the first day of the embedding period, a month before go-live",
+    cin("EMBEDDING_FIRST_DAY", "2019-09-01", la_code="382"),
+    outcome={"is_treated": False, "is_in_embedding_period": True},
+)
+made_up(
+    "embedding_last_day",
+    "31 December 2019 is its last day and counts",
+    cin("EMBEDDING_LAST_DAY", "2019-12-31", la_code="382"),
+    outcome={"is_treated": True, "is_in_embedding_period": True},
+)
+made_up(
+    "embedding_day_after",
+    "1 January 2020 is after it",
+    cin("EMBEDDING_DAY_AFTER", "2020-01-01", la_code="382"),
+    outcome={"is_treated": True, "is_in_embedding_period": False},
+)
+made_up(
+    "trailblazer_goes_live",
+    "treated only where the trailblazer is added to the treatment group",
+    cin("TRAILBLAZER_GOES_LIVE", "2020-02-10", la_code="841"),
+    la_code="841",
+    outcome={"is_treatment_la": False, "is_treated": False, "is_treated_with_trailblazer": True},
+)
+made_up(
+    "trailblazer_day_before",
+    "the day before it is not treated there either",
+    cin("TRAILBLAZER_DAY_BEFORE", "2020-02-09", la_code="841"),
+    la_code="841",
+    outcome={"is_treated_with_trailblazer": False},
+)
+made_up(
+    "nfa_is_no_referral_here",
+    "on this basis the referral without further action does not count, the next one is the index",
+    cin("NFA_IS_NO_REFERRAL_HERE", "2019-08-01", la_code="382", referral_nfa="1", primary_need=None),
+    cin("NFA_IS_NO_REFERRAL_HERE", "2019-11-05", la_code="382"),
+    outcome={"index_referral_date": day("2019-11-05"), "is_treated": True},
+)
+made_up(
+    "a_quarter_of_the_time",
+    "open 1 September to 11 October 2019: 10 of 40 days under it are the quarter it asks for, not its 14 days",
+    cin("A_QUARTER_OF_THE_TIME", "2019-09-01", la_code="382", closure_date="2019-10-11", closure_reason="RC7"),
+    outcome={"is_treated": False, "is_treated_by_share_of_time": True, "is_treated_by_days": False},
+)
+made_up(
+    "last_day_by_its_own_row",
+    "a row sets the end of its trial period, 31 December 2020",
+    cin("LAST_DAY_BY_ITS_OWN_ROW", "2020-12-31", la_code="382"),
+    outcome={"index_referral_date": day("2020-12-31")},
+)
+made_up(
+    "day_after_its_own_row",
+    "1 January 2021 is outside",
+    cin("DAY_AFTER_ITS_OWN_ROW", "2021-01-01", la_code="382"),
+    outcome=None,
+)
+made_up(
+    "absence_gap_spring_2020",
+    "referred 15 November 2019: spring and summer 2020 were not collected, whatever a row says; only autumn is measured",
+    cin("ABSENCE_GAP", "2019-11-15", la_code="382", pupil_id="PUPILGAP"),
+    year_of_school("PUPILGAP", 2020),
+    year_of_school("PUPILGAP", 2021),
+    child_id=("pupil", "PUPILGAP"),
+    terms=[(2020, "spring", None, None), (2020, "summer", None, None), (2021, "autumn", 60, 3)],
+    values={ABSENCE: (True, False, None), ("unauthorised_absence", "two_terms"): (True, False, None)},
+)
+made_up(
+    "on_a_plan_at_18",
+    "16 at the referral, 18 on 1 October 2021, two weeks before the window ends: 30 days of the plan, the eve among them",
+    cin("ON_A_PLAN_AT_18", "2020-07-15", la_code="382", birth_year=2003, birth_month=10),
+    cin(
+        "ON_A_PLAN_AT_18",
+        "2020-07-15",
+        return_year=2022,
+        la_code="382",
+        birth_year=2003,
+        birth_month=10,
+        cin_plan_start_date="2021-09-01",
+    ),
+    outcome={"age_at_referral_months": 201, "plan_days": 30, "cin_plan_days": 30, "cpp_days": 0},
+)
+made_up(
+    "first_referred_too_young",
+    "first referred in the trial period at 4, again at 5: the first referral is the index, so the child is too young",
+    cin(
+        "FIRST_REFERRED_TOO_YOUNG",
+        "2019-11-01",
+        la_code="382",
+        birth_year=2015,
+        birth_month=1,
+        closure_date="2019-12-01",
+    ),
+    cin("FIRST_REFERRED_TOO_YOUNG", "2020-06-01", la_code="382", birth_year=2015, birth_month=1),
+    outcome={"age_at_referral_months": 58, "is_in_age_range": False},
 )

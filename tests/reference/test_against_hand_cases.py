@@ -10,12 +10,14 @@ import duckdb
 import pytest
 
 from definitions import Row, add_months, evaluate
-from hand_cases import CASES, Case, all_tables, cin, day, episode
+from hand_cases import CASES, VARIANT_CASES, Case, all_tables, cin, day, episode
 from landing_rows import COLUMNS, read_part, read_seeds
 from sfpc.landing.layout import TABLES
+from variant_seeds import variant_of
 
 SEEDS = read_seeds(Path(__file__).parents[2] / "seeds")
 TOGETHER = evaluate(all_tables(), SEEDS)
+VARIANT = variant_of(SEEDS)
 
 
 def rows_of(found: dict[str, list[Row]], name: str, case: Case) -> list[Row]:
@@ -63,6 +65,12 @@ def test_case_among_all_children(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_case_alone(case: Case) -> None:
     check(case, evaluate(all_tables([case]), SEEDS))
+
+
+@pytest.mark.parametrize("case", VARIANT_CASES, ids=lambda c: c.name)
+def test_case_of_the_made_up_programme(case: Case) -> None:
+    check(case, evaluate(all_tables(VARIANT_CASES), VARIANT))
+    check(case, evaluate(all_tables([case]), VARIANT))
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
