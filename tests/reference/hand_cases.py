@@ -1791,7 +1791,7 @@ made_up(
 )
 made_up(
     "absence_gap_spring_2020",
-    "referred 15 November 2019: spring and summer 2020 were not collected, whatever a row says; only autumn is measured",
+    "referred 15 November 2019: spring and summer 2020 were not collected, whatever a row says; autumn was",
     cin("ABSENCE_GAP", "2019-11-15", la_code="382", pupil_id="PUPILGAP"),
     year_of_school("PUPILGAP", 2020),
     year_of_school("PUPILGAP", 2021),
@@ -1801,7 +1801,7 @@ made_up(
 )
 made_up(
     "on_a_plan_at_18",
-    "16 at the referral, 18 on 1 October 2021, two weeks before the window ends: 30 days of the plan, the eve among them",
+    "16 at the referral, 18 on 1 October 2021, two weeks before the window ends: 30 days, the eve among them",
     cin("ON_A_PLAN_AT_18", "2020-07-15", la_code="382", birth_year=2003, birth_month=10),
     cin(
         "ON_A_PLAN_AT_18",
