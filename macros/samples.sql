@@ -25,3 +25,8 @@
 {% macro follow_up_end(day, readings, terms) -%}
   coalesce({{ terms }}.last_date, {{ add_months(day, readings ~ '.window_months') }})
 {%- endmacro %}
+
+{#- Completed months of a child's life on 31 August before a school year, which is named by the year it ends in. -#}
+{% macro age_in_august_months(school_year, children) -%}
+  (({{ school_year }} - 1) * 12 + 7 - {{ children }}.birth_month_number)
+{%- endmacro %}

@@ -1,8 +1,8 @@
 {{ config(materialized='table') }}
 
--- The terms that follow a child's referral, with the sessions of the pupil that it is linked to. A term counts for
--- pupils aged 5 to 15 on 31 August before its school year; it is measured where absence was collected and the extract
--- holds that term and the pupil with a possible session (FV.OUT.S5). No row is not zero absence.
+-- The terms that follow a child's referral and in which it is of school age, aged 5 to 15 on 31 August before the school
+-- year, with the sessions of the pupil that it is linked to. A term is measured where absence was collected and the
+-- extract holds that term and the pupil with a possible session (FV.OUT.S5). No row is not zero absence.
 with pupils as (
     select distinct
         child_id,
@@ -51,12 +51,14 @@ entries as (
         terms.term,
         terms.first_date as term_start_date,
         terms.is_collected,
-        {{ month_number('anchors.anchor_date') }} as anchor_month_number,
-        (terms.school_year - 1) * 12 + 7 - children.birth_month_number as age_in_august_months
+        {{ month_number('anchors.anchor_date') }} as anchor_month_number
     from {{ ref('int_cohort__anchors') }} as anchors
     inner join {{ ref('int_cohort__following_terms') }} as terms on anchors.anchor_date = terms.anchor_date
     inner join {{ ref('int_children__characteristics') }} as children on anchors.child_id = children.child_id
-    where anchors.anchor = 'referral'
+    where
+        anchors.anchor = 'referral'
+        and {{ age_in_august_months('terms.school_year', 'children') }} >= 5 * 12
+        and {{ age_in_august_months('terms.school_year', 'children') }} < 16 * 12
 )
 
 select
@@ -69,9 +71,6 @@ select
     entries.term,
     entries.term_start_date,
     {{ month_number('entries.term_start_date') }} - entries.anchor_month_number as months_since_referral,
-    coalesce(entries.age_in_august_months >= 5 * 12 and entries.age_in_august_months < 16 * 12, false)
-        as is_of_school_age,
-    entries.is_collected and held.term is not null as is_term_held,
     coalesce(
         entries.is_collected and held.term is not null and sessions.sessions_possible_count > 0, false
     ) as is_measured,

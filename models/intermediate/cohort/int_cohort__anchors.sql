@@ -1,7 +1,8 @@
 {{ config(materialized='table') }}
 
 -- One list of everyone whose outcomes are asked for, and from which day: the trial's children and the entrants to the
--- LA trends before it, by their referral or by their start of care.
+-- LA trends before it, by their referral or by their start of care. The key is a number in the order of the rows, not a
+-- hash: windows are many, and it never leaves this layer.
 with anchors as (
     select
         'trial' as cohort,
@@ -58,10 +59,10 @@ in_care as (
 )
 
 select
-    md5(
-        anchors.cohort || '|' || anchors.anchor || '|' || anchors.programme_id || '|' || anchors.child_id || '|'
-        || anchors.la_id || '|' || cast(anchors.anchor_date as {{ dbt.type_string() }})
-    ) as anchor_id,
+    cast(row_number() over (
+        order by
+            anchors.programme_id, anchors.cohort, anchors.anchor, anchors.la_id, anchors.anchor_date, anchors.child_id
+    ) as {{ dbt.type_string() }}) as anchor_id,
     anchors.*,
     in_care.child_id is not null as is_looked_after_at_anchor,
     {{ month_from_number('children.birth_month_number + 18 * 12') }} as eighteenth_birthday_date

@@ -1,8 +1,16 @@
 {{ config(materialized='table') }}
 
 -- First and last day of the window per anchor and reading of an outcome, both included, and whether the returns cover it (FV.OUT.*, FV.SAMPLE.5). A window that is not covered is missing, never 0.
-with asked as (
+with readings as (
     select
+        *,
+        row_number() over (order by programme_id, outcome_id, reading_id) as reading_number
+    from {{ ref('programme_outcomes') }}
+),
+
+asked as (
+    select
+        anchors.anchor_id || '-' || cast(readings.reading_number as {{ dbt.type_string() }}) as window_id,
         anchors.anchor_id,
         anchors.cohort,
         anchors.anchor,
@@ -20,6 +28,7 @@ with asked as (
         readings.is_censored_at_18,
         readings.turning_18_exclusion,
         readings.observable_from_date,
+        readings.window_terms,
         definitions.source_kind,
         anchors.anchor_date as window_start_date,
         {{ follow_up_end('anchors.anchor_date', 'readings', 'terms') }} as follow_up_end_date,
@@ -28,7 +37,7 @@ with asked as (
     from {{ ref('int_cohort__anchors') }} as anchors
     inner join {{ ref('int_programmes__trial_periods') }} as periods
         on anchors.programme_id = periods.programme_id
-    inner join {{ ref('programme_outcomes') }} as readings
+    inner join readings
         on anchors.programme_id = readings.programme_id and anchors.anchor = readings.anchor
     inner join {{ ref('outcomes') }} as definitions on readings.outcome_id = definitions.outcome_id
     left join {{ ref('int_cohort__following_terms') }} as terms
@@ -57,7 +66,7 @@ windows as (
 -- and the referrals or starts of care among which this one is the first were returned too (DECISIONS D8). School
 -- absence comes in national files, whose terms are judged where the outcome is made.
 select
-    md5(windows.anchor_id || '|' || windows.outcome_id || '|' || windows.reading_id) as window_id,
+    windows.window_id,
     windows.anchor_id,
     windows.cohort,
     windows.anchor,
@@ -72,6 +81,7 @@ select
     windows.window_end_date,
     windows.follow_up_end_date,
     windows.observable_from_date,
+    windows.window_terms,
     windows.is_looked_after_at_anchor,
     not (windows.is_already_looked_after_excluded and windows.is_looked_after_at_anchor)
     and not (

@@ -23,7 +23,6 @@ with united as (
 
 select
     windows.window_id,
-    windows.anchor_id,
     windows.cohort,
     windows.anchor,
     windows.programme_id,

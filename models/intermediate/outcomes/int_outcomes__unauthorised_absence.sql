@@ -2,7 +2,7 @@
 
 -- FV.OUT.S5: sessions missed without authorisation as a percentage of those possible over the terms that follow. All
 -- of them must have been collected and hold the pupil: otherwise missing, never 0. Who is not of school age in one of
--- them is not among the children the outcome is about (DECISIONS D44).
+-- them, and so has no row for it, is not among the children the outcome is about (DECISIONS D44).
 with windows as (
     select * from {{ ref('int_cohort__outcome_windows') }}
     where measure = 'pooled_terms'
@@ -13,7 +13,7 @@ pooled as (
         windows.window_id,
         sum(terms.sessions_possible_count) as sessions_possible_count,
         sum(terms.unauthorised_absence_count) as unauthorised_absence_count,
-        bool_and(terms.is_of_school_age) as is_of_school_age,
+        count(*) as term_count,
         bool_and(terms.is_measured) as is_measured
     from windows
     inner join {{ ref('int_cohort__absence_terms') }} as terms
@@ -26,7 +26,7 @@ select
     100 * cast(pooled.unauthorised_absence_count as {{ type_double() }})
     / nullif(pooled.sessions_possible_count, 0) as event_value,
     cast(null as date) as first_event_date,
-    coalesce(pooled.is_of_school_age, false) as is_eligible,
+    coalesce(pooled.term_count = windows.window_terms, false) as is_eligible,
     coalesce(pooled.is_measured, false) as is_measured
 from windows
 left join pooled on windows.window_id = pooled.window_id

@@ -6,7 +6,6 @@ select
     term,
     term_start_date,
     cast(months_since_referral as integer) as months_since_referral,
-    is_of_school_age,
     is_measured,
     cast(case when is_measured then sessions_possible_count end as integer) as sessions_possible_count,
     cast(case when is_measured then unauthorised_absence_count end as integer) as unauthorised_absence_count,
@@ -17,4 +16,4 @@ select
                 / nullif(sessions_possible_count, 0)
     end as unauthorised_absence_pct
 from {{ ref('int_cohort__absence_terms') }}
-where cohort = 'trial' and is_of_school_age
+where cohort = 'trial'

@@ -34,8 +34,16 @@ with readings as (
 ),
 
 referrals as (
-    select * from {{ ref('int_cohort__entries') }}
-    where anchor = 'referral'
+    select
+        entries.*,
+        anchors.is_looked_after_at_anchor
+    from {{ ref('int_cohort__entries') }} as entries
+    inner join {{ ref('int_cohort__anchors') }} as anchors
+        on
+            entries.programme_id = anchors.programme_id
+            and entries.anchor = anchors.anchor
+            and entries.child_id = anchors.child_id
+    where entries.anchor = 'referral' and anchors.cohort = 'trial'
 ),
 
 care_starts as (
@@ -47,7 +55,6 @@ children as (
     select
         coalesce(referrals.programme_id, care_starts.programme_id) as programme_id,
         coalesce(referrals.child_id, care_starts.child_id) as child_id,
-        coalesce(referrals.anchor, care_starts.anchor) as anchor,
         coalesce(referrals.entry_id, care_starts.entry_id) as entry_id,
         coalesce(referrals.la_id, care_starts.la_id) as covariate_la_id,
         coalesce(referrals.anchor_date, care_starts.anchor_date) as covariate_date,
@@ -57,7 +64,8 @@ children as (
         referrals.is_treatment_la,
         referrals.is_treated,
         referrals.age_at_anchor_months as age_at_referral_months,
-        case when referrals.entry_id is not null then referrals.is_unborn_at_referral end as is_unborn_at_referral,
+        referrals.is_unborn_at_referral,
+        referrals.is_looked_after_at_anchor as is_looked_after_at_referral,
         care_starts.la_id as care_start_la_id,
         care_starts.anchor_date as care_start_date,
         care_starts.age_at_anchor_months as age_at_care_start_months,
@@ -65,15 +73,6 @@ children as (
     from referrals
     full outer join care_starts
         on referrals.programme_id = care_starts.programme_id and referrals.child_id = care_starts.child_id
-),
-
-in_care as (
-    select
-        programme_id,
-        child_id,
-        is_looked_after_at_anchor
-    from {{ ref('int_cohort__anchors') }}
-    where cohort = 'trial' and anchor = 'referral'
 )
 
 select
@@ -91,7 +90,7 @@ select
     treatments.is_in_embedding_period,
     cast(children.age_at_referral_months as integer) as age_at_referral_months,
     children.is_unborn_at_referral,
-    in_care.is_looked_after_at_anchor as is_looked_after_at_referral,
+    children.is_looked_after_at_referral,
     readings.first_care_start_date,
     children.care_start_la_id,
     children.care_start_date,
@@ -127,11 +126,6 @@ select
 from children
 inner join {{ ref('int_covariates__child') }} as covariates on children.entry_id = covariates.entry_id
 left join {{ ref('int_covariates__treatment') }} as treatments on children.referral_entry_id = treatments.entry_id
-left join in_care
-    on
-        children.programme_id = in_care.programme_id
-        and children.child_id = in_care.child_id
-        and children.referral_entry_id is not null
 left join readings
     on children.programme_id = readings.programme_id and children.child_id = readings.child_id
 inner join {{ ref('int_covariates__local_authority') }} as areas

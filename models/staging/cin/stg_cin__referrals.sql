@@ -1,3 +1,6 @@
+{{ config(materialized='table') }}
+
+-- A table, not a view: every return is read for it, and much is built on it.
 with records as (
     {{ governed_source('cin', 'cin_records') }}
 ),
