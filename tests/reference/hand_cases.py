@@ -22,19 +22,34 @@ LAST_RETURN_YEAR = 2025
 
 @dataclass
 class Case:
-    """One child. outcome: the expected values of its outcome row; None: it has no outcome row."""
+    """One child in one programme.
+
+    outcome: the expected values of its wide row; None: it has none. values: (is_in_sample, is_fully_observed,
+    outcome_value) by outcome and reading. terms: (school year, term, possible, unauthorised), None where not measured.
+    """
 
     name: str
     why: str
     rows: dict[str, list[Row]]
     child_id: tuple[str, ...]
-    outcome: Row | None = None
+    outcome: Row | None = field(default_factory=dict)
     periods: list[tuple[str, str | None]] | None = None
     spells: list[Row] | None = None
     tie_la_ids: list[str] = field(default_factory=list)
+    values: dict[tuple[str, str], tuple[bool, bool, Any]] = field(default_factory=dict)
+    terms: list[tuple[int, str, int | None, int | None]] | None = None
+    programme_id: str = "family_valued"
+
+    @property
+    def is_in_any_sample(self) -> bool:
+        """Whether the child is of the programme's ages: no wide row of a mart holds others."""
+        ages = [(self.outcome or {}).get(f"is_in_age_range{anchor}") for anchor in ("", "_at_care_start")]
+        return False not in ages
 
 
 CASES: list[Case] = []
+# Children of the made-up programme, which only the seeds of the variant know.
+VARIANT_CASES: list[Case] = []
 
 
 def day(iso: str | None) -> date | None:
@@ -152,6 +167,20 @@ def census(pupil: str, year: int, **values: Any) -> Row:
     return {**row, **values}
 
 
+def absence(pupil: str, school_year: int, **sessions: tuple[int | None, int | None]) -> Row:
+    """One enrolment in one school year: (possible, unauthorised) by half; halves not named were not attended."""
+    row: Row = {"school_year": school_year, "pupil_id": pupil}
+    for place, measure in enumerate(("sessions_possible", "unauthorised_absence")):
+        for half in ("autumn", "spring", "summer", "summer6th"):
+            row[f"{measure}_{half}"] = sessions.get(half, (None, None))[place]
+    return row
+
+
+def la_figure(la_code: str, measure: str, reference_date: str, value: str) -> Row:
+    """One published figure of an LA."""
+    return _dated({"la_code": la_code, "reference_date": reference_date, "measure": measure, "value": value})
+
+
 def _dated(row: Row) -> Row:
     return {k: day(v) if k.endswith("_date") else v for k, v in row.items()}
 
@@ -166,6 +195,7 @@ def table_of(row: Row) -> str:
         "census_year": "npd_pupils",
         "school_year": "npd_absence",
         "uasc_status": "cla_children",
+        "measure": "la_statistics",
     }
     return next(table for column, table in marks.items() if column in row)
 
@@ -177,39 +207,43 @@ def case(
     child_id: tuple[str, ...] | None = None,
     **expected: Any,
 ) -> None:
-    """Add a case; a row's table is told by its columns."""
+    """Add a case; a row's table is told by its columns, its list by its programme."""
     tables: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         tables[table_of(row)].append(row)
-    CASES.append(Case(name, why, dict(tables), child_id or ("la", "306", name.upper()), **expected))
+    new = Case(name, why, dict(tables), child_id or ("la", "306", name.upper()), **expected)
+    (VARIANT_CASES if new.programme_id == "made_up" else CASES).append(new)
 
 
 def all_tables(cases: list[Case] | None = None) -> dict[str, list[Row]]:
     """The landing tables of all (or some) cases together, with the rows that close the extracts.
 
-    In every LA of the cases one child is looked after all the time, so every LA returned in every year.
+    In every LA of the cases one child is looked after all the time, so every LA returned in every year. Warwickshire
+    is always among them: a programme without a treatment LA in the extracts has no children.
     """
     chosen = CASES if cases is None else cases
-    codes = {row["la_code"] for one in chosen for rows in one.rows.values() for row in rows if "la_code" in row}
+    rows_with_la = [row for one in chosen for rows in one.rows.values() for row in rows if "la_code" in row]
+    codes = sorted({"306", "937"} | {row["la_code"] for row in rows_with_la})
     tables: dict[str, list[Row]] = {
         "cin_records": [
             cin("BACKGROUND", "2018-03-01", return_year=year, la_code=code)
-            for code in sorted({"306"} | codes)
+            for code in codes
             for year in range(2018, 2026)
         ],
         "cla_children": [
-            looked_after("BACKGROUND", year, la_code=code)
-            for code in sorted({"306"} | codes)
-            for year in range(2018, 2026)
+            looked_after("BACKGROUND", year, la_code=code) for code in codes for year in range(2018, 2026)
         ],
         "cla_episodes": [
             episode("BACKGROUND", "2016-05-01", return_year=year, la_code=code)
-            for code in sorted({"306"} | codes)
+            for code in codes
             for year in range(2018, 2026)
         ],
         "npd_pupils": [],
+        "npd_absence": [],
         "cin_assessments": [],
         "cin_section47": [],
+        "la_statistics": [],
+        "data_windows": [],
     }
     for one in chosen:
         for table, rows in one.rows.items():
@@ -288,7 +322,7 @@ case(
     outcome={
         "is_looked_after_at_referral": True,
         "first_care_start_date": day("2022-10-01"),
-        "has_become_looked_after": True,
+        "has_become_looked_after": None,
         "is_in_sample__became_looked_after": False,
     },
     periods=[("2021-12-01", "2022-03-11"), ("2022-10-01", None)],
@@ -895,6 +929,7 @@ case(
     "the episode is kept, under nobody's name",
     *TWO_IN_ONE_RETURN,
     child_id=("la", "306", "TWO_IN_ONE_RETURN", ""),
+    outcome={"la_id": None, "is_in_age_range_at_care_start": False, "age_at_care_start_months": None},
     periods=[("2022-05-01", "2022-09-01")],
     spells=[],
 )
@@ -975,4 +1010,821 @@ case(
     cin("NFA_WITH_A_PLAN", "2022-05-10", referral_nfa="1"),
     outcome={"index_referral_date": day("2022-03-10")},
     spells=[{"is_nfa": False}, {"is_nfa": True}],
+)
+
+# --- The window of the primary outcome, other readings (FV.OUT.P, FV.SAMPLE.5) -----------------------
+
+LOOKED_AFTER = "became_looked_after"
+
+case(
+    "care_after_exactly_12_months",
+    "10 March 2022 to 10 March 2023: the last day of the 12-month reading",
+    cin("CARE_AFTER_EXACTLY_12_MONTHS", "2022-03-10"),
+    episode("CARE_AFTER_EXACTLY_12_MONTHS", "2023-03-10"),
+    values={
+        (LOOKED_AFTER, "window_12"): (True, True, True),
+        (LOOKED_AFTER, "default"): (True, True, True),
+        (LOOKED_AFTER, "window_24"): (True, True, True),
+    },
+)
+case(
+    "care_after_exactly_24_months",
+    "10 March 2024 is within 24 months, not within 18",
+    cin("CARE_AFTER_EXACTLY_24_MONTHS", "2022-03-10"),
+    episode("CARE_AFTER_EXACTLY_24_MONTHS", "2024-03-10"),
+    values={
+        (LOOKED_AFTER, "window_12"): (True, True, False),
+        (LOOKED_AFTER, "default"): (True, True, False),
+        (LOOKED_AFTER, "window_24"): (True, True, True),
+    },
+)
+case(
+    "window_24_beyond_the_extract",
+    "referred 10 May 2023: 24 months end on 10 May 2025, after the last return; missing, though care began",
+    cin("WINDOW_24_BEYOND_THE_EXTRACT", "2023-05-10"),
+    episode("WINDOW_24_BEYOND_THE_EXTRACT", "2023-08-01"),
+    values={
+        (LOOKED_AFTER, "default"): (True, True, True),
+        (LOOKED_AFTER, "window_24"): (True, False, None),
+    },
+)
+case(
+    "kept_though_already_looked_after",
+    "in care at the referral and again within 18 months: only the reading that keeps such children has a value",
+    cin("KEPT_THOUGH_ALREADY_LOOKED_AFTER", "2022-03-10"),
+    episode("KEPT_THOUGH_ALREADY_LOOKED_AFTER", "2021-12-01", "2022-03-11", "E4A"),
+    episode("KEPT_THOUGH_ALREADY_LOOKED_AFTER", "2022-10-01", placement="U1"),
+    outcome={"is_in_sample__kinship_care": False, "is_in_sample__started_cpp": True},
+    values={
+        (LOOKED_AFTER, "default"): (False, True, None),
+        (LOOKED_AFTER, "with_already_looked_after"): (True, True, True),
+        ("kinship_care", "default"): (False, True, None),
+    },
+)
+case(
+    "care_on_the_18th_birthday",
+    "born March 2004: 18 on 1 March 2022; care from that day counts unless a reading censors at 18",
+    cin("CARE_ON_THE_18TH_BIRTHDAY", "2022-02-01", birth_year=2004, birth_month=3),
+    episode("CARE_ON_THE_18TH_BIRTHDAY", "2022-03-01"),
+    values={
+        (LOOKED_AFTER, "default"): (True, True, True),
+        (LOOKED_AFTER, "censored_at_18"): (True, True, False),
+    },
+)
+case(
+    "care_on_the_eve_of_18",
+    "the last day before the birthday counts in both",
+    cin("CARE_ON_THE_EVE_OF_18", "2022-02-01", birth_year=2004, birth_month=3, cpp_start_date="2022-02-28"),
+    episode("CARE_ON_THE_EVE_OF_18", "2022-02-28"),
+    values={
+        (LOOKED_AFTER, "censored_at_18"): (True, True, True),
+        ("started_cpp", "censored_at_18"): (True, True, True),
+    },
+)
+
+# --- Child protection plans and days on plans (FV.OUT.S1, FV.OUT.S2, D32) -----------------------------
+
+case(
+    "plan_on_last_day_of_12_months",
+    "a child protection plan from 10 March 2023, twelve months after the referral to the day",
+    cin("PLAN_ON_LAST_DAY", "2022-03-10", return_year=2023, cpp_start_date="2023-03-10"),
+    child_id=("la", "306", "PLAN_ON_LAST_DAY"),
+    outcome={"has_started_cpp": True, "is_in_sample__started_cpp": True, "is_fully_observed__started_cpp": True},
+)
+case(
+    "plan_day_after_12_months",
+    "a day later it is no plan within twelve months; its days within 18 months count all the same",
+    cin("PLAN_DAY_AFTER", "2022-03-10", return_year=2023, cpp_start_date="2023-03-11", cpp_end_date="2023-03-31"),
+    child_id=("la", "306", "PLAN_DAY_AFTER"),
+    outcome={"has_started_cpp": False, "cpp_days": 20},
+)
+case(
+    "plan_of_one_day",
+    "started and ended on 1 April 2022: it started, and has no day",
+    cin(
+        "PLAN_OF_ONE_DAY",
+        "2022-03-10",
+        return_year=2023,
+        cpp_start_date="2022-04-01",
+        cpp_end_date="2022-04-01",
+    ),
+    outcome={"has_started_cpp": True, "cpp_days": 0, "plan_days": 0},
+)
+case(
+    "plan_from_before_the_referral",
+    "on a plan since December when referred again on 1 February 2021: not started, 28 + 9 days of it in the window; "
+    "59 of the window's 546 days lie before CIN plans can be seen",
+    cin(
+        "PLAN_FROM_BEFORE",
+        "2020-11-01",
+        closure_date="2021-03-31",
+        closure_reason="RC7",
+        cpp_start_date="2020-12-01",
+        cpp_end_date="2021-03-10",
+    ),
+    cin("PLAN_FROM_BEFORE", "2021-02-01", closure_date="2021-03-31", closure_reason="RC7"),
+    child_id=("la", "306", "PLAN_FROM_BEFORE"),
+    outcome={
+        "index_referral_date": day("2021-02-01"),
+        "has_started_cpp": False,
+        "previous_cpp_count": 1,
+        "cpp_days": 37,
+        "plan_days": None,
+        "cin_plan_days": None,
+        "plan_observable_share": 487 / 546,
+        "is_in_sample__plan_days": True,
+        "is_fully_observed__plan_days": False,
+    },
+    values={("plan_days", "cpp_days"): (True, True, 37)},
+)
+case(
+    "two_plans_overlap",
+    "1 February to 1 May and 1 April to 1 June 2022: 120 days, April once",
+    cin(
+        "TWO_PLANS_OVERLAP",
+        "2022-01-10",
+        return_year=2023,
+        cpp_start_date="2022-02-01",
+        cpp_end_date="2022-05-01",
+    ),
+    cin(
+        "TWO_PLANS_OVERLAP",
+        "2022-01-10",
+        return_year=2023,
+        cpp_start_date="2022-04-01",
+        cpp_end_date="2022-06-01",
+    ),
+    outcome={"cpp_days": 120, "plan_days": 120, "cin_plan_days": 0},
+)
+case(
+    "cin_plan_beside_a_protection_plan",
+    "CIN plan 20 January to 1 April, protection plan 1 March to 1 May 2022: 101 days, March is protection",
+    cin(
+        "CIN_PLAN_BESIDE",
+        "2022-01-10",
+        cin_plan_start_date="2022-01-20",
+        return_year=2023,
+        cin_plan_end_date="2022-04-01",
+    ),
+    cin("CIN_PLAN_BESIDE", "2022-01-10", return_year=2023, cpp_start_date="2022-03-01", cpp_end_date="2022-05-01"),
+    child_id=("la", "306", "CIN_PLAN_BESIDE"),
+    outcome={
+        "plan_days": 101,
+        "cpp_days": 61,
+        "cin_plan_days": 40,
+        "plan_observable_share": 1.0,
+        "is_fully_observed__plan_days": True,
+    },
+)
+case(
+    "plan_open_at_end",
+    "a CIN plan from 1 June 2022, still open in the last return: to the end of the window, 10 September 2023, 466 days",
+    *(
+        cin("PLAN_OPEN_AT_END", "2022-03-10", return_year=year, cin_plan_start_date="2022-06-01")
+        for year in (2023, 2024, 2025)
+    ),
+    outcome={"plan_days": 466, "cin_plan_days": 466, "cpp_days": 0},
+)
+case(
+    "plan_over_when_the_case_closed",
+    "no end of the plan was ever stated, but the case closed on 1 December 2022: 183 days from 1 June",
+    cin(
+        "PLAN_OVER_WHEN_CLOSED",
+        "2022-03-10",
+        return_year=2023,
+        cin_plan_start_date="2022-06-01",
+        closure_date="2022-12-01",
+        closure_reason="RC7",
+    ),
+    child_id=("la", "306", "PLAN_OVER_WHEN_CLOSED"),
+    outcome={"plan_days": 183, "cin_episode_days": 266},
+)
+case(
+    "plan_that_disappears",
+    "open in the return of 2023, in no later one, though the LA went on returning: over by 31 March 2023, 303 days",
+    cin("PLAN_THAT_DISAPPEARS", "2022-03-10", return_year=2023, cin_plan_start_date="2022-06-01"),
+    outcome={"plan_days": 303, "cin_episode_days": 386},
+)
+case(
+    "cin_plan_before_observable_day",
+    "referred 31 March 2021: one day of the window lies before CIN plans can be seen, so days on plans are missing",
+    cin("CIN_PLAN_BEFORE_OBSERVABLE_DAY", "2021-03-31", return_year=2022, cin_plan_start_date="2021-05-01"),
+    outcome={
+        "plan_days": None,
+        "cin_plan_days": None,
+        "cpp_days": 0,
+        "cin_episode_days": 365,
+        "plan_observable_share": 547 / 548,
+        "is_fully_observed__plan_days": False,
+    },
+    values={
+        ("plan_days", "default"): (True, False, None),
+        ("plan_days", "cin_plan_days"): (True, False, None),
+        ("plan_days", "cin_episode_days"): (True, True, 365),
+    },
+)
+case(
+    "cin_plan_from_the_observable_day",
+    "referred a day later everything can be seen; the plan is over by 31 March 2022, 334 days from 1 May 2021",
+    cin("CIN_PLAN_FROM_OBSERVABLE_DAY", "2021-04-01", cin_plan_start_date="2021-05-01"),
+    child_id=("la", "306", "CIN_PLAN_FROM_OBSERVABLE_DAY"),
+    outcome={"plan_days": 334, "plan_observable_share": 1.0, "is_fully_observed__plan_days": True},
+)
+case(
+    "reopened_case_days",
+    "open 10 March to 9 May (60), reopened that day to 8 June 2022 (30), again from 1 September 2023 (9 to the end)",
+    cin("REOPENED_CASE_DAYS", "2022-03-10", return_year=2023, closure_date="2022-05-09", closure_reason="RC7"),
+    cin("REOPENED_CASE_DAYS", "2022-05-09", closure_date="2022-06-08", closure_reason="RC7"),
+    cin("REOPENED_CASE_DAYS", "2023-09-01"),
+    outcome={"cin_episode_days": 99, "plan_days": 0},
+    values={("plan_days", "cin_episode_days"): (True, True, 99)},
+)
+
+# --- Treatment in other readings (FV.TREAT.2 to 5) ----------------------------------------------------
+
+case(
+    "only_nfa_referrals",
+    "treated by the date of the referral; never open, so no share of time and no days",
+    cin("ONLY_NFA_REFERRALS", "2022-03-10", la_code="937", referral_nfa="1", primary_need=None),
+    child_id=("la", "937", "ONLY_NFA_REFERRALS"),
+    outcome={
+        "is_treated": True,
+        "is_treated_by_share_of_time": None,
+        "is_treated_by_days": False,
+        "is_treated_with_trailblazer": True,
+        "is_in_embedding_period": False,
+        "cin_episode_days": 0,
+    },
+)
+case(
+    "half_time_exactly",
+    "Warwickshire, open 1 June to 31 July 2021: 30 days before go-live and 30 after are half of the time",
+    cin("HALF_TIME_EXACTLY", "2021-06-01", la_code="937", closure_date="2021-07-31", closure_reason="RC7"),
+    child_id=("la", "937", "HALF_TIME_EXACTLY"),
+    outcome={"is_treated": False, "is_treated_by_share_of_time": True, "is_treated_by_days": True},
+)
+case(
+    "four_weeks_exactly",
+    "closed 29 July 2021: 28 days of 58 after go-live are four weeks, and less than half",
+    cin("FOUR_WEEKS_EXACTLY", "2021-06-01", la_code="937", closure_date="2021-07-29", closure_reason="RC7"),
+    child_id=("la", "937", "FOUR_WEEKS_EXACTLY"),
+    outcome={"is_treated": False, "is_treated_by_share_of_time": False, "is_treated_by_days": True},
+)
+case(
+    "a_day_short_of_four_weeks",
+    "closed 28 July 2021: 27 days",
+    cin("A_DAY_SHORT", "2021-06-01", la_code="937", closure_date="2021-07-28", closure_reason="RC7"),
+    child_id=("la", "937", "A_DAY_SHORT"),
+    outcome={"is_treated_by_share_of_time": False, "is_treated_by_days": False},
+)
+case(
+    "open_in_two_las",
+    "Croydon 1 May to 30 August 2021 (121 days), Warwickshire from 1 July (60 of the same days): less than half",
+    cin(
+        "OPEN_IN_TWO_LAS",
+        "2021-05-01",
+        pupil_id="PUPILTWOOPEN",
+        closure_date="2021-08-30",
+        closure_reason="RC7",
+    ),
+    cin(
+        "OPEN_IN_TWO_LAS_W",
+        "2021-07-01",
+        pupil_id="PUPILTWOOPEN",
+        la_code="937",
+        closure_date="2021-08-30",
+        closure_reason="RC7",
+    ),
+    child_id=("pupil", "PUPILTWOOPEN"),
+    outcome={
+        "la_id": "306",
+        "is_treated": False,
+        "is_treated_by_share_of_time": False,
+        "is_treated_by_days": True,
+        "cin_episode_days": 121,
+    },
+)
+case(
+    "trailblazer_without_a_date",
+    "Darlington is the trailblazer and its date is not known: nobody can say whether the child was treated",
+    cin("TRAILBLAZER", "2022-03-10", la_code="841"),
+    child_id=("la", "841", "TRAILBLAZER"),
+    outcome={"is_treatment_la": False, "is_treated": False, "is_treated_with_trailblazer": None},
+)
+
+# --- First placement (FV.SAMPLE.2, FV.OUT.S3) ---------------------------------------------------------
+
+KINSHIP = ("kinship_care", "default")
+
+case(
+    "kinship_after_temporary_placement",
+    "a hospital stay of five days, then an uncle: the temporary placement is read through",
+    cin("KINSHIP_AFTER_TEMPORARY", "2022-03-10"),
+    episode("KINSHIP_AFTER_TEMPORARY", "2022-04-01", "2022-04-06", "X1", placement="T1"),
+    episode("KINSHIP_AFTER_TEMPORARY", "2022-04-06", placement="U3", reason_for_new_episode="P"),
+    child_id=("la", "306", "KINSHIP_AFTER_TEMPORARY"),
+    outcome={"is_kinship_first_placement": True, "is_in_sample__kinship_care": True},
+    values={KINSHIP: (True, True, True)},
+)
+case(
+    "kinship_later",
+    "a stranger first, an aunt later: the first placement counts",
+    cin("KINSHIP_LATER", "2022-03-10"),
+    episode("KINSHIP_LATER", "2022-04-01", "2022-04-06", "X1", placement="U6"),
+    episode("KINSHIP_LATER", "2022-04-06", placement="U1", reason_for_new_episode="P"),
+    values={KINSHIP: (True, True, False)},
+)
+case(
+    "placed_with_parents",
+    "looked after and placed with the parents (P1): in the sample, not foster care",
+    cin("PLACED_WITH_PARENTS", "2022-03-10"),
+    episode("PLACED_WITH_PARENTS", "2022-04-01", placement="P1", legal_status="C2"),
+    values={KINSHIP: (True, True, False)},
+)
+case(
+    "only_a_temporary_placement",
+    "no placement but a temporary one: in the sample, and nobody knows",
+    cin("ONLY_TEMPORARY", "2022-03-10"),
+    episode("ONLY_TEMPORARY", "2022-04-01", "2022-04-06", "E4A", placement="T4"),
+    child_id=("la", "306", "ONLY_TEMPORARY"),
+    outcome={"has_become_looked_after": True, "is_kinship_first_placement": None, "is_reunified": True},
+    values={KINSHIP: (True, False, None)},
+)
+case(
+    "kinship_too_late",
+    "with a relative from the first day of care, 18 months and a day after the referral: not in the sample",
+    cin("KINSHIP_TOO_LATE", "2022-03-10"),
+    episode("KINSHIP_TOO_LATE", "2023-09-11", placement="U1"),
+    values={KINSHIP: (False, True, None)},
+)
+
+# --- Return home, anchored on the start of care (FV.SAMPLE.3, FV.OUT.S4) ------------------------------
+
+HOME, HOME_ANY, HOME_18 = ("reunified", "default"), ("reunified", "with_unplanned"), ("reunified", "turning_18_in_care")
+
+case(
+    "return_on_last_day",
+    "in care from 5 March 2021, home as planned on 5 September 2022, after another placement: the last day counts",
+    cin("RETURN_ON_LAST_DAY", "2021-02-10"),
+    looked_after("RETURN_ON_LAST_DAY", 2023),
+    episode("RETURN_ON_LAST_DAY", "2021-03-05", "2021-10-01", "X1"),
+    episode("RETURN_ON_LAST_DAY", "2021-10-01", "2022-09-05", "E4A", reason_for_new_episode="P"),
+    outcome={
+        "care_start_la_id": "306",
+        "care_start_date": day("2021-03-05"),
+        "age_at_care_start_months": 94,
+        "is_treated_at_care_start": False,
+        "is_reunified": True,
+        "is_in_sample__reunified": True,
+        "is_fully_observed__reunified": True,
+    },
+    values={HOME: (True, True, True), HOME_ANY: (True, True, True)},
+)
+case(
+    "return_day_after",
+    "a day later",
+    cin("RETURN_DAY_AFTER", "2021-02-10"),
+    episode("RETURN_DAY_AFTER", "2021-03-05", "2022-09-06", "E4A"),
+    values={HOME: (True, True, False), HOME_ANY: (True, True, False)},
+)
+case(
+    "return_unplanned",
+    "home, but not as part of the care plan (E4B): only the reading that counts such returns",
+    cin("RETURN_UNPLANNED", "2021-02-10"),
+    episode("RETURN_UNPLANNED", "2021-03-05", "2021-09-01", "E4B"),
+    values={HOME: (True, True, False), HOME_ANY: (True, True, True)},
+)
+case(
+    "sgo_is_not_home",
+    "special guardianship with a relative (E45) is not a return home, nor is a move to relatives (E13)",
+    cin("SGO_IS_NOT_HOME", "2021-02-10"),
+    episode("SGO_IS_NOT_HOME", "2021-03-05", "2021-09-01", "E45"),
+    values={HOME: (True, True, False), HOME_ANY: (True, True, False)},
+)
+case(
+    "home_and_back_again",
+    "only the first period of care of the trial period counts: that one ended with a move to relatives",
+    cin("HOME_AND_BACK_AGAIN", "2021-02-10"),
+    episode("HOME_AND_BACK_AGAIN", "2021-03-05", "2021-09-01", "E13"),
+    episode("HOME_AND_BACK_AGAIN", "2021-11-05", "2022-01-10", "E4A"),
+    outcome={"care_start_date": day("2021-03-05"), "is_reunified": False},
+)
+case(
+    "in_care_since_before_the_trial",
+    "no period of care begins in the trial period: nothing to return from",
+    cin("IN_CARE_SINCE_BEFORE", "2021-02-10"),
+    episode("IN_CARE_SINCE_BEFORE", "2020-12-31", "2021-09-01", "E4A"),
+    child_id=("la", "306", "IN_CARE_SINCE_BEFORE"),
+    outcome={"care_start_date": None, "care_start_la_id": None, "is_reunified": None, "is_in_sample__reunified": False},
+)
+BORN_SEPTEMBER_2004 = {"birth_year": 2004, "birth_month": 9}
+case(
+    "turns_18_before_care_ends",
+    "18 on 1 September 2022, home on 1 October, 16 months after the start of care: out of the sample",
+    cin("TURNS_18_BEFORE", "2021-02-10", **BORN_SEPTEMBER_2004),
+    episode("TURNS_18_BEFORE", "2021-06-01", "2022-10-01", "E4A"),
+    child_id=("la", "306", "TURNS_18_BEFORE"),
+    outcome={"age_at_care_start_months": 201, "is_in_sample__reunified": False},
+    values={HOME: (False, True, None), HOME_18: (False, True, None)},
+)
+case(
+    "turns_18_the_day_care_ends",
+    "18 on the day of the return: not before care ended, so in the sample",
+    cin("TURNS_18_THE_DAY", "2021-02-10", **BORN_SEPTEMBER_2004),
+    episode("TURNS_18_THE_DAY", "2021-06-01", "2022-09-01", "E4A"),
+    child_id=("la", "306", "TURNS_18_THE_DAY"),
+    values={HOME: (True, True, True), HOME_18: (True, True, True)},
+)
+case(
+    "turns_18_after_the_follow_up",
+    "18 on 1 January 2023, 19 months after the start of care, which ends later: in the sample unless the reading asks "
+    "whether the child turned 18 in care at all",
+    cin("TURNS_18_AFTER", "2021-02-10", birth_year=2005, birth_month=1),
+    episode("TURNS_18_AFTER", "2021-06-01", "2023-06-01", "E5"),
+    child_id=("la", "306", "TURNS_18_AFTER"),
+    values={HOME: (True, True, False), HOME_18: (False, True, None)},
+)
+case(
+    "young_and_still_in_care",
+    "in care to the last return and far from 18: in the sample of both, not returned",
+    cin("YOUNG_AND_STILL_IN_CARE", "2021-02-10"),
+    episode("YOUNG_AND_STILL_IN_CARE", "2021-06-01"),
+    values={HOME: (True, True, False), HOME_18: (True, True, False)},
+)
+case(
+    "care_without_referral",
+    "in care from 10 June 2021 without a referral in the trial period: the need is that of the referral of 2020",
+    cin("CARE_WITHOUT_REFERRAL", "2020-05-01", primary_need="N5", closure_date="2020-06-01", closure_reason="RC8"),
+    looked_after("CARE_WITHOUT_REFERRAL", 2022),
+    episode("CARE_WITHOUT_REFERRAL", "2021-06-10", "2022-01-10", "E4A"),
+    outcome={
+        "la_id": None,
+        "index_referral_date": None,
+        "is_treated": None,
+        "age_at_referral_months": None,
+        "is_treated_by_days": None,
+        "has_become_looked_after": None,
+        "care_start_la_id": "306",
+        "care_start_date": day("2021-06-10"),
+        "age_at_care_start_months": 97,
+        "is_treated_at_care_start": False,
+        "primary_need": 5,
+        "gender": 2,
+        "is_reunified": True,
+        "is_in_sample__reunified": True,
+        "is_in_sample__became_looked_after": False,
+        "is_in_sample__kinship_care": False,
+    },
+)
+case(
+    "care_without_any_referral",
+    "never in the census of children in need: the return on looked-after children is enough; no need is known",
+    looked_after("CARE_WITHOUT_ANY_REFERRAL", 2022, uasc_status="1", gender="1"),
+    episode("CARE_WITHOUT_ANY_REFERRAL", "2021-07-10", la_code="306"),
+    outcome={"la_id": None, "primary_need": None, "gender": 1, "is_uasc": True, "is_in_sample__reunified": True},
+)
+case(
+    "care_starts_in_other_la",
+    "referred in Croydon, in care in Warwickshire after its go-live: not treated as referred, treated as in care",
+    cin("CARE_STARTS_IN_OTHER_LA", "2021-06-01", pupil_id="PUPILOTHERLA"),
+    looked_after("CARE_STARTS_IN_OTHER_LA_W", 2022, pupil_id="PUPILOTHERLA", la_code="937"),
+    episode("CARE_STARTS_IN_OTHER_LA_W", "2021-07-05", "2021-12-01", "E4A", la_code="937", placement="U1"),
+    child_id=("pupil", "PUPILOTHERLA"),
+    outcome={
+        "la_id": "306",
+        "is_treated": False,
+        "has_become_looked_after": True,
+        "is_kinship_first_placement": True,
+        "care_start_la_id": "937",
+        "is_treated_at_care_start": True,
+        "is_reunified": True,
+    },
+)
+case(
+    "care_before_the_referral",
+    "the first period of care of the trial ended before the referral: it counts for the return, not as an outcome",
+    cin("CARE_BEFORE_THE_REFERRAL", "2021-06-01"),
+    episode("CARE_BEFORE_THE_REFERRAL", "2021-02-01", "2021-03-01", "E4A"),
+    outcome={"care_start_date": day("2021-02-01"), "has_become_looked_after": False, "is_reunified": True},
+)
+
+# --- Figures of the LA (FV.COV.3, trap 25) ------------------------------------------------------------
+
+case(
+    "figure_of_the_la_before_the_referral",
+    "the figure of the very day of the referral is not before it, and a marker is no number: that of 2021 counts",
+    cin("LA_FIGURE", "2023-01-19", la_code="204"),
+    la_figure("204", "pupils_fsm_pct", "2021-01-21", "21.5"),
+    la_figure("204", "pupils_fsm_pct", "2022-01-20", "c"),
+    la_figure("204", "pupils_fsm_pct", "2023-01-19", "23.5"),
+    child_id=("la", "204", "LA_FIGURE"),
+    outcome={"la_fsm_pct": 21.5, "la_white_british_pct": None},
+)
+
+# --- Absence (FV.OUT.S5, C.2, D33) --------------------------------------------------------------------
+
+ABSENCE = ("unauthorised_absence", "default")
+
+
+def year_of_school(pupil: str, school_year: int, possible: int = 60, unauthorised: int = 3) -> Row:
+    """The same number of sessions in every half."""
+    both = (possible, unauthorised)
+    return absence(pupil, school_year, autumn=both, spring=both, summer=both, summer6th=both)
+
+
+case(
+    "absence_three_terms",
+    "referred 15 November 2021: spring, both halves of summer, and the next autumn; 20 of 350 sessions",
+    cin("ABSENCE_THREE_TERMS", "2021-11-15", pupil_id="PUPILABS1"),
+    absence("PUPILABS1", 2022, autumn=(120, 30), spring=(110, 5), summer=(50, 3), summer6th=(60, 2)),
+    absence("PUPILABS1", 2023, autumn=(130, 10), spring=(110, 40), summer=(50, 9), summer6th=(60, 9)),
+    child_id=("pupil", "PUPILABS1"),
+    outcome={
+        "unauthorised_absence_pct": 2000 / 350,
+        "is_in_sample__unauthorised_absence": True,
+        "is_fully_observed__unauthorised_absence": True,
+    },
+    terms=[(2022, "spring", 110, 5), (2022, "summer", 110, 5), (2023, "autumn", 130, 10)],
+)
+case(
+    "term_begins_on_referral_day",
+    "referred on 1 September 2021, when autumn begins: not after it, the next term is spring",
+    cin("TERM_BEGINS", "2021-09-01", pupil_id="PUPILABS2"),
+    year_of_school("PUPILABS2", 2022),
+    year_of_school("PUPILABS2", 2023),
+    child_id=("pupil", "PUPILABS2"),
+    terms=[(2022, "spring", 60, 3), (2022, "summer", 120, 6), (2023, "autumn", 60, 3)],
+    values={ABSENCE: (True, True, 5.0)},
+)
+case(
+    "term_begins_the_day_after",
+    "referred on 31 August 2021: autumn begins the day after",
+    cin("TERM_BEGINS_AFTER", "2021-08-31", pupil_id="PUPILABS3"),
+    year_of_school("PUPILABS3", 2022),
+    child_id=("pupil", "PUPILABS3"),
+    terms=[(2022, "autumn", 60, 3), (2022, "spring", 60, 3), (2022, "summer", 120, 6)],
+)
+case(
+    "easter_monday",
+    "referred on Easter Monday 2022 (18 April): summer began that day, the next terms are of 2022/23",
+    cin("EASTER_MONDAY", "2022-04-18", pupil_id="PUPILABS4"),
+    year_of_school("PUPILABS4", 2022),
+    year_of_school("PUPILABS4", 2023),
+    child_id=("pupil", "PUPILABS4"),
+    terms=[(2023, "autumn", 60, 3), (2023, "spring", 60, 3), (2023, "summer", 120, 6)],
+)
+case(
+    "dual_enrolment",
+    "two schools at once: sessions and absences add up; 12 of 400",
+    cin("DUAL_ENROLMENT", "2021-08-31", pupil_id="PUPILABS5"),
+    absence("PUPILABS5", 2022, autumn=(100, 5), spring=(100, 1), summer=(60, 1), summer6th=(60, 1)),
+    absence("PUPILABS5", 2022, autumn=(40, 2), spring=(40, 2)),
+    child_id=("pupil", "PUPILABS5"),
+    terms=[(2022, "autumn", 140, 7), (2022, "spring", 140, 3), (2022, "summer", 120, 2)],
+    values={ABSENCE: (True, True, 3.0)},
+)
+case(
+    "zero_sessions",
+    "no session was possible in any of the three terms: no rate, not nought",
+    cin("ZERO_SESSIONS", "2021-08-31", pupil_id="PUPILABS6"),
+    year_of_school("PUPILABS6", 2022, possible=0, unauthorised=0),
+    child_id=("pupil", "PUPILABS6"),
+    terms=[(2022, "autumn", None, None), (2022, "spring", None, None), (2022, "summer", None, None)],
+    values={ABSENCE: (True, False, None)},
+)
+case(
+    "zero_sessions_in_one_term",
+    "no session was possible in spring: that term has no rate, the three together have one (9 of 180)",
+    cin("ZERO_SESSIONS_IN_ONE", "2021-08-31", pupil_id="PUPILABS13"),
+    absence("PUPILABS13", 2022, autumn=(60, 3), spring=(0, 0), summer=(60, 3), summer6th=(60, 3)),
+    child_id=("pupil", "PUPILABS13"),
+    terms=[(2022, "autumn", 60, 3), (2022, "spring", None, None), (2022, "summer", 120, 6)],
+    values={ABSENCE: (True, True, 5.0)},
+)
+case(
+    "half_a_summer",
+    "the second half of summer is not there: the term is not measured, and neither is the rate",
+    cin("HALF_A_SUMMER", "2021-08-31", pupil_id="PUPILABS7"),
+    absence("PUPILABS7", 2022, autumn=(120, 6), spring=(110, 5), summer=(50, 3)),
+    child_id=("pupil", "PUPILABS7"),
+    terms=[(2022, "autumn", 120, 6), (2022, "spring", 110, 5), (2022, "summer", None, None)],
+    values={ABSENCE: (True, False, None)},
+)
+case(
+    "more_sessions_than_a_year_has",
+    "421 possible sessions over two schools: the whole year leaves",
+    cin("MORE_SESSIONS", "2021-08-31", pupil_id="PUPILABS8"),
+    year_of_school("PUPILABS8", 2022, possible=90),
+    absence("PUPILABS8", 2022, autumn=(61, 0)),
+    child_id=("pupil", "PUPILABS8"),
+    terms=[(2022, "autumn", None, None), (2022, "spring", None, None), (2022, "summer", None, None)],
+    values={ABSENCE: (True, False, None)},
+)
+case(
+    "unlinked_pupil",
+    "of school age, but no pupil number links the child to a school: in the sample, not observed",
+    cin("UNLINKED_PUPIL", "2021-08-31"),
+    values={ABSENCE: (True, False, None)},
+)
+case(
+    "five_on_31_august",
+    "born August 2016: five on 31 August 2021",
+    cin("FIVE_ON_31_AUGUST", "2021-07-01", pupil_id="PUPILABS9", birth_year=2016, birth_month=8),
+    year_of_school("PUPILABS9", 2022),
+    child_id=("pupil", "PUPILABS9"),
+    values={ABSENCE: (True, True, 5.0)},
+)
+case(
+    "four_on_31_august",
+    "born September 2016: four",
+    cin("FOUR_ON_31_AUGUST", "2021-07-01", pupil_id="PUPILABS10", birth_year=2016, birth_month=9),
+    year_of_school("PUPILABS10", 2022),
+    child_id=("pupil", "PUPILABS10"),
+    outcome={"is_in_sample__unauthorised_absence": False},
+    terms=[],
+)
+case(
+    "sixteen_on_31_august",
+    "born August 2005: sixteen on 31 August 2021",
+    cin("SIXTEEN_ON_31_AUGUST", "2021-07-01", pupil_id="PUPILABS11", birth_year=2005, birth_month=8),
+    year_of_school("PUPILABS11", 2022),
+    child_id=("pupil", "PUPILABS11"),
+    outcome={"is_in_sample__unauthorised_absence": False},
+    terms=[],
+)
+case(
+    "sixteen_before_the_third_term",
+    "fifteen in 2021/22, sixteen before the autumn of 2022/23: two terms, no rate over three",
+    cin("SIXTEEN_BEFORE_THIRD", "2021-11-15", pupil_id="PUPILABS12", birth_year=2005, birth_month=9),
+    year_of_school("PUPILABS12", 2022),
+    year_of_school("PUPILABS12", 2023),
+    child_id=("pupil", "PUPILABS12"),
+    outcome={"is_in_sample__unauthorised_absence": False},
+    terms=[(2022, "spring", 60, 3), (2022, "summer", 120, 6)],
+)
+
+# --- The sister programmes (FV.PROG.5) ----------------------------------------------------------------
+
+case(
+    "twelve_at_care_start",
+    "No Wrong Door, from 12 on: born May 2009, in care in Redcar with an aunt on 10 May 2021, before its go-live",
+    looked_after("TWELVE_AT_CARE_START", 2022, la_code="807", birth_year=2009),
+    episode("TWELVE_AT_CARE_START", "2021-05-10", "2022-11-10", "E4A", la_code="807", placement="U1"),
+    child_id=("la", "807", "TWELVE_AT_CARE_START"),
+    programme_id="no_wrong_door",
+    outcome={"age_at_care_start_months": 144, "is_treated_at_care_start": False, "la_id": None},
+    values={KINSHIP: (True, True, True), HOME: (True, True, True)},
+)
+case(
+    "eleven_at_care_start",
+    "ten days earlier the child is 11 by the month",
+    looked_after("ELEVEN_AT_CARE_START", 2022, la_code="807", birth_year=2009),
+    episode("ELEVEN_AT_CARE_START", "2021-04-30", "2021-11-10", "E4A", la_code="807", placement="U1"),
+    child_id=("la", "807", "ELEVEN_AT_CARE_START"),
+    programme_id="no_wrong_door",
+    outcome={"is_in_age_range_at_care_start": False, "is_in_sample__reunified": False},
+)
+case(
+    "home_on_the_18th_birthday",
+    "No Wrong Door censors at 18: a return on the birthday itself (1 March 2022) does not count, the child stays",
+    looked_after("HOME_ON_THE_18TH", 2022, la_code="807", birth_year=2004, birth_month=3),
+    episode("HOME_ON_THE_18TH", "2021-10-05", "2022-03-01", "E4A", la_code="807"),
+    child_id=("la", "807", "HOME_ON_THE_18TH"),
+    programme_id="no_wrong_door",
+    outcome={"is_treated_at_care_start": True, "age_at_care_start_months": 211},
+    values={HOME: (True, True, False)},
+)
+case(
+    "last_day_known_by_day",
+    "Family Safeguarding: the last go-live is 24 May 2022 to the day, so the trial ends on 24 November 2022",
+    cin("LAST_DAY_KNOWN_BY_DAY", "2022-11-24", la_code="212", closure_date="2022-12-24", closure_reason="RC7"),
+    child_id=("la", "212", "LAST_DAY_KNOWN_BY_DAY"),
+    programme_id="family_safeguarding",
+    outcome={"is_treated": True, "age_at_referral_months": 114, "plan_days": 30, "cin_episode_days": 30},
+    values={("plan_days", "default"): (True, True, 30)},
+)
+case(
+    "day_after_the_last_day",
+    "25 November 2022 is outside",
+    cin("DAY_AFTER_THE_LAST_DAY", "2022-11-25", la_code="212"),
+    child_id=("la", "212", "DAY_AFTER_THE_LAST_DAY"),
+    programme_id="family_safeguarding",
+    outcome=None,
+)
+case(
+    "thirteen_in_a_programme_to_twelve",
+    "Family Safeguarding is for children up to 12: born November 2009, referred November 2022",
+    cin("THIRTEEN", "2022-11-01", la_code="212", birth_year=2009, birth_month=11),
+    child_id=("la", "212", "THIRTEEN"),
+    programme_id="family_safeguarding",
+    outcome={"age_at_referral_months": 156, "is_in_age_range": False},
+)
+
+
+# --- The made-up programme (variant/*.csv) ------------------------------------------------------------
+# Ages 5 to 16, 1 July 2019 to 31 December 2020, without referrals that led to no further action; 382 went live on
+# 1 October 2019 (embedding September to December), 841 is its trailblazer from 10 February 2020.
+
+
+def made_up(name: str, why: str, *rows: Row, la_code: str = "382", **expected: Any) -> None:
+    """Add a case of the made-up programme, whose rows carry its name."""
+    child_id = expected.pop("child_id", ("la", la_code, name.upper()))
+    case(name, why, *rows, child_id=child_id, programme_id="made_up", **expected)
+
+
+made_up(
+    "embedding_first_day",
+    "referred on the first day of the embedding period, a month before go-live",
+    cin("EMBEDDING_FIRST_DAY", "2019-09-01", la_code="382"),
+    outcome={"is_treated": False, "is_in_embedding_period": True},
+)
+made_up(
+    "embedding_last_day",
+    "31 December 2019 is its last day and counts",
+    cin("EMBEDDING_LAST_DAY", "2019-12-31", la_code="382"),
+    outcome={"is_treated": True, "is_in_embedding_period": True},
+)
+made_up(
+    "embedding_day_after",
+    "1 January 2020 is after it",
+    cin("EMBEDDING_DAY_AFTER", "2020-01-01", la_code="382"),
+    outcome={"is_treated": True, "is_in_embedding_period": False},
+)
+made_up(
+    "trailblazer_goes_live",
+    "treated only where the trailblazer is added to the treatment group",
+    cin("TRAILBLAZER_GOES_LIVE", "2020-02-10", la_code="841"),
+    la_code="841",
+    outcome={"is_treatment_la": False, "is_treated": False, "is_treated_with_trailblazer": True},
+)
+made_up(
+    "trailblazer_day_before",
+    "the day before it is not treated there either",
+    cin("TRAILBLAZER_DAY_BEFORE", "2020-02-09", la_code="841"),
+    la_code="841",
+    outcome={"is_treated_with_trailblazer": False},
+)
+made_up(
+    "nfa_is_no_referral_here",
+    "on this basis the referral without further action does not count, the next one is the index",
+    cin("NFA_IS_NO_REFERRAL_HERE", "2019-08-01", la_code="382", referral_nfa="1", primary_need=None),
+    cin("NFA_IS_NO_REFERRAL_HERE", "2019-11-05", la_code="382"),
+    outcome={"index_referral_date": day("2019-11-05"), "is_treated": True},
+)
+made_up(
+    "a_quarter_of_the_time",
+    "open 1 September to 11 October 2019: 10 of 40 days under it are the quarter it asks for, not its 14 days",
+    cin("A_QUARTER_OF_THE_TIME", "2019-09-01", la_code="382", closure_date="2019-10-11", closure_reason="RC7"),
+    outcome={"is_treated": False, "is_treated_by_share_of_time": True, "is_treated_by_days": False},
+)
+made_up(
+    "last_day_by_its_own_row",
+    "a row sets the end of its trial period, 31 December 2020",
+    cin("LAST_DAY_BY_ITS_OWN_ROW", "2020-12-31", la_code="382"),
+    outcome={"index_referral_date": day("2020-12-31")},
+)
+made_up(
+    "day_after_its_own_row",
+    "1 January 2021 is outside",
+    cin("DAY_AFTER_ITS_OWN_ROW", "2021-01-01", la_code="382"),
+    outcome=None,
+)
+made_up(
+    "absence_gap_spring_2020",
+    "referred 15 November 2019: spring and summer 2020 were not collected, whatever a row says; autumn was",
+    cin("ABSENCE_GAP", "2019-11-15", la_code="382", pupil_id="PUPILGAP"),
+    year_of_school("PUPILGAP", 2020),
+    year_of_school("PUPILGAP", 2021),
+    child_id=("pupil", "PUPILGAP"),
+    terms=[(2020, "spring", None, None), (2020, "summer", None, None), (2021, "autumn", 60, 3)],
+    values={ABSENCE: (True, False, None), ("unauthorised_absence", "two_terms"): (True, False, None)},
+)
+made_up(
+    "on_a_plan_at_18",
+    "16 at the referral, 18 on 1 October 2021, two weeks before the window ends: 30 days, the eve among them",
+    cin("ON_A_PLAN_AT_18", "2020-07-15", la_code="382", birth_year=2003, birth_month=10),
+    cin(
+        "ON_A_PLAN_AT_18",
+        "2020-07-15",
+        return_year=2022,
+        la_code="382",
+        birth_year=2003,
+        birth_month=10,
+        cin_plan_start_date="2021-09-01",
+    ),
+    outcome={"age_at_referral_months": 201, "plan_days": 30, "cin_plan_days": 30, "cpp_days": 0},
+)
+made_up(
+    "first_referred_too_young",
+    "first referred in the trial period at 4, again at 5: the first referral is the index, so the child is too young",
+    cin(
+        "FIRST_REFERRED_TOO_YOUNG",
+        "2019-11-01",
+        la_code="382",
+        birth_year=2015,
+        birth_month=1,
+        closure_date="2019-12-01",
+    ),
+    cin("FIRST_REFERRED_TOO_YOUNG", "2020-06-01", la_code="382", birth_year=2015, birth_month=1),
+    outcome={"age_at_referral_months": 58, "is_in_age_range": False},
 )

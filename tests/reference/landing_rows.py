@@ -32,8 +32,10 @@ COLUMNS = {
         "closure_date",
         "closure_reason",
         "cpp_start_date",
+        "cpp_end_date",
         "cpp_previous_count",
         "cin_plan_start_date",
+        "cin_plan_end_date",
     ],
     "cin_assessments": REFERRAL,
     "cin_section47": REFERRAL,
@@ -45,6 +47,7 @@ COLUMNS = {
         "episode_start_date",
         "reason_for_new_episode",
         "legal_status",
+        "placement",
         "episode_end_date",
         "reason_episode_ceased",
     ],
@@ -57,6 +60,17 @@ COLUMNS = {
         "ever_fsm_6_p",
         "ever_fsm_all",
     ],
+    "npd_absence": [
+        "school_year",
+        "pupil_id",
+        *(
+            f"{measure}_{term}"
+            for measure in ("sessions_possible", "unauthorised_absence")
+            for term in ("autumn", "spring", "summer", "summer6th")
+        ),
+    ],
+    "la_statistics": ["la_code", "reference_date", "measure", "value"],
+    "data_windows": ["landing_table", "first_date", "last_date"],
 }
 
 
@@ -116,6 +130,7 @@ def read_part(
         read_rows(landing_dir, "cla_episodes", ["return_year", "la_code"]),
         seeds,
         areas,
+        read_rows(landing_dir, "data_windows"),
     )
     if every is None and not pupils:
         return Part({name: list(read_rows(landing_dir, name)) for name in COLUMNS}, None, returns)
@@ -137,5 +152,8 @@ def read_part(
             for row in read_rows(landing_dir, name)
             if (areas.la_id(row["la_code"]), child_code(row["la_child_id"])) in la_ids
         ]
-    tables["npd_pupils"] = [row for row in read_rows(landing_dir, "npd_pupils") if tidy(row["pupil_id"]) in pupil_ids]
+    for name in ("npd_pupils", "npd_absence"):
+        tables[name] = [row for row in read_rows(landing_dir, name) if tidy(row["pupil_id"]) in pupil_ids]
+    for name in ("la_statistics", "data_windows"):
+        tables[name] = list(read_rows(landing_dir, name))
     return Part(tables, chosen, returns)

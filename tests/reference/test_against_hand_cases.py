@@ -10,36 +10,51 @@ import duckdb
 import pytest
 
 from definitions import Row, add_months, evaluate
-from hand_cases import CASES, Case, all_tables, cin, day, episode
+from hand_cases import CASES, VARIANT_CASES, Case, all_tables, cin, day, episode
 from landing_rows import COLUMNS, read_part, read_seeds
 from sfpc.landing.layout import TABLES
+from variant_seeds import variant_of
 
 SEEDS = read_seeds(Path(__file__).parents[2] / "seeds")
 TOGETHER = evaluate(all_tables(), SEEDS)
+VARIANT_TOGETHER = evaluate(all_tables(VARIANT_CASES), variant_of(SEEDS))
 
 
-def rows_of(found: dict[str, list[Row]], name: str, child_id: tuple[str, ...]) -> list[Row]:
-    return [r for r in found[name] if r["child_id"] == child_id]
+def rows_of(found: dict[str, list[Row]], name: str, case: Case) -> list[Row]:
+    """The rows of a case, of its own programme where the rows have one."""
+    return [
+        r
+        for r in found[name]
+        if r["child_id"] == case.child_id and r.get("programme_id", case.programme_id) == case.programme_id
+    ]
 
 
 def check(case: Case, found: dict[str, list[Row]]) -> None:
-    outcomes = rows_of(found, "child_outcomes", case.child_id)
+    outcomes = rows_of(found, "child_outcomes", case)
     if case.outcome is None:
-        assert outcomes == []
+        assert outcomes == [], case.why
     else:
         (outcome,) = outcomes
         assert {k: outcome[k] for k in case.outcome} == case.outcome, case.why
         assert sorted(r["la_id"] for r in outcome["tie_candidates"]) == case.tie_la_ids
     if case.periods is not None:
-        periods = rows_of(found, "care_periods", case.child_id)
+        periods = rows_of(found, "care_periods", case)
         assert [(p["care_start_date"], p["care_end_date"]) for p in periods] == [
             (day(start), day(end)) for start, end in case.periods
         ], case.why
     if case.spells is not None:
-        spells = rows_of(found, "referral_spells", case.child_id)
+        spells = rows_of(found, "referral_spells", case)
         assert len(spells) == len(case.spells)
         for spell, expected in zip(spells, case.spells, strict=True):
             assert {k: spell[k] for k in expected} == expected, case.why
+    values = {(r["outcome_id"], r["reading_id"]): r for r in rows_of(found, "outcome_values", case)}
+    for reading, expected in case.values.items():
+        row = values[reading]
+        assert (row["is_in_sample"], row["is_fully_observed"], row["outcome_value"]) == expected, (case.why, reading)
+    if case.terms is not None:
+        columns = ("school_year", "term", "sessions_possible_count", "unauthorised_absence_count")
+        terms = [tuple(r[c] for c in columns) for r in rows_of(found, "absence_terms", case)]
+        assert terms == case.terms, case.why
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
@@ -50,6 +65,11 @@ def test_case_among_all_children(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 def test_case_alone(case: Case) -> None:
     check(case, evaluate(all_tables([case]), SEEDS))
+
+
+@pytest.mark.parametrize("case", VARIANT_CASES, ids=lambda c: c.name)
+def test_case_of_the_made_up_programme(case: Case) -> None:
+    check(case, VARIANT_TOGETHER)
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
@@ -64,6 +84,7 @@ def test_window_beyond_the_extract_is_missing_not_0() -> None:
             cin("INSIDE", "2022-09-30"),
             cin("OUTSIDE", "2022-10-01"),
             *(cin("OTHER", "2020-01-01", return_year=year) for year in (2020, 2021, 2022, 2023)),
+            cin("WARWICKSHIRE", "2019-01-01", la_code="937"),
         ],
         "cla_children": [],
         "cla_episodes": [
