@@ -224,18 +224,22 @@ def _programmes(roles: pd.DataFrame, programme_id: str | None) -> list[str]:
 
 
 def _outcomes(connection: duckdb.DuckDBPyConnection) -> list[Outcome]:
-    """Return the implemented outcomes that a specification asks for and a child has."""
+    """Return the implemented outcomes that a specification asks for and some child has a value of."""
     rows = connection.execute(
         f"""
-        select outcome_id, outcome_kind from {SCHEMA}.dim_outcomes
-        where
-            status = 'implemented'
-            and outcome_id in (select outcome_id from {SCHEMA}.dim_specifications)
-            and outcome_id in (select outcome_id from {ANALYSIS})
+        select
+            outcome_id, outcome_kind,
+            outcome_id in (select outcome_id from {SCHEMA}.fct_outcome_values) as is_there,
+            outcome_id in (select outcome_id from {ANALYSIS}) as is_observed
+        from {SCHEMA}.dim_outcomes
+        where status = 'implemented' and outcome_id in (select outcome_id from {SCHEMA}.dim_specifications)
         order by outcome_id
         """
     ).fetchall()
-    return [Outcome(*row) for row in rows]
+    for outcome_id, _, is_there, _ in rows:
+        if not is_there:
+            raise SfpcError(f"dim_outcomes: '{outcome_id}' is implemented, but fct_outcome_values has no row of it")
+    return [Outcome(outcome_id, kind) for outcome_id, kind, _, is_observed in rows if is_observed]
 
 
 def _matched_pairs(ranking: pd.DataFrame, excluded: pd.DataFrame) -> pd.DataFrame:

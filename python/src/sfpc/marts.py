@@ -136,23 +136,28 @@ def open_marts(marts_db: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         connection.execute(f"attach {_text(str(marts_db))} as published (read_only)")
         _check_columns(connection, marts_db)
-        connection.execute(
-            f"""
-            create temp view {ANALYSIS} as
-            select
-                outcomes.programme_id, outcomes.outcome_id, outcomes.child_id,
-                {", ".join(f"outcomes.{name}" for name in _FROM_THE_OUTCOME)},
-                outcomes.anchor_date, outcomes.age_at_anchor_months, outcomes.outcome_value,
-                coalesce(children.is_unborn_at_referral, false) as is_unborn_at_referral,
-                {", ".join(f"children.{name}" for name in COVARIATES)}
-            from {SCHEMA}.fct_outcome_values as outcomes
-            inner join {SCHEMA}.fct_child_outcomes as children using (programme_id, child_id)
-            where outcomes.is_default_reading and outcomes.is_in_sample and outcomes.is_fully_observed
-            """
-        )
+        create_analysis_view(connection)
         yield connection
     finally:
         connection.close()
+
+
+def create_analysis_view(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the view `ANALYSIS` over the attached marts."""
+    connection.execute(
+        f"""
+        create temp view {ANALYSIS} as
+        select
+            outcomes.programme_id, outcomes.outcome_id, outcomes.child_id,
+            {", ".join(f"outcomes.{name}" for name in _FROM_THE_OUTCOME)},
+            outcomes.anchor_date, outcomes.age_at_anchor_months, outcomes.outcome_value,
+            coalesce(children.is_unborn_at_referral, false) as is_unborn_at_referral,
+            {", ".join(f"children.{name}" for name in COVARIATES)}
+        from {SCHEMA}.fct_outcome_values as outcomes
+        inner join {SCHEMA}.fct_child_outcomes as children using (programme_id, child_id)
+        where outcomes.is_default_reading and outcomes.is_in_sample and outcomes.is_fully_observed
+        """
+    )
 
 
 def read_settings(connection: duckdb.DuckDBPyConnection) -> EvaluationSettings:

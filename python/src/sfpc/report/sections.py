@@ -133,7 +133,7 @@ def participants(study: Study) -> dict[str, Any]:
     if in_sample != sample or int(primary["children_count"]) > analysed.total("matched_count"):
         raise SfpcError(
             f"the participant flow of {study.key} does not add up: {sample} children in fct_sample_flow,"
-            f" {in_sample} in fct_child_outcomes, {analysed.total('matched_count')} matched and"
+            f" {in_sample} in fct_outcome_values, {analysed.total('matched_count')} matched and"
             f" {int(primary['children_count'])} analysed; build and estimate again"
         )
     flow = _flow(study, referrals, left_out, sample)
