@@ -369,7 +369,7 @@ def test_children_match_within_their_own_set_and_year_only(
     matching = strata.match_children(connection, sets, 0.1)
     kept = connection.execute(
         "select la_id, anchor_date, stratum, count(*) from cem_child_weights"
-        f" inner join {SCHEMA}.fct_child_outcomes using (child_id, la_id) group by all order by all"
+        f" inner join {ANALYSIS} using (child_id, la_id) group by all order by all"
     ).fetchall()
     assert [(la, date.year, stratum, n) for la, date, stratum, n in kept] == [
         ("C1", 2021, "x", 1),
