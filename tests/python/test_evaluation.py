@@ -165,7 +165,7 @@ def simulate_trends(seed: int) -> pd.DataFrame:
                     "outcome_id": outcome,
                     "la_id": la,
                     "quarter_start_date": quarters[held],
-                    "numerator_count": 50,
+                    "numerator": 50.0,
                     "denominator_count": 1300,
                     "value": 0.04 + 0.01 * value[held],
                     "standardised_value": value[held],
@@ -177,6 +177,30 @@ def simulate_trends(seed: int) -> pd.DataFrame:
             )
             rows.append(frame)
     return pd.concat(rows, ignore_index=True)
+
+
+def values_of(children: pd.DataFrame) -> pd.DataFrame:
+    """fct_outcome_values of the children, from the columns that they have for each outcome."""
+    columns = {
+        "became_looked_after": "has_become_looked_after",
+        "started_cpp": "has_started_cpp",
+        "plan_days": "plan_days",
+    }
+    frames = []
+    for outcome, column in columns.items():
+        frame = children[
+            ["programme_id", "child_id", "la_id", "financial_year", "is_treatment_la", "is_treated"]
+        ].assign(
+            outcome_id=outcome,
+            is_default_reading=True,
+            anchor_date=children["index_referral_date"],
+            age_at_anchor_months=children["age_at_referral_months"],
+            is_in_sample=children[f"is_in_sample__{outcome}"],
+            is_fully_observed=children[f"is_fully_observed__{outcome}"],
+            outcome_value=children[column].astype(float),
+        )
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
 
 
 def text(column: pd.Series) -> pd.Series:
@@ -203,6 +227,7 @@ def strata_of(children: pd.DataFrame) -> pd.DataFrame:
         kept = children[f"is_in_sample__{outcome}"] & children[f"is_fully_observed__{outcome}"]
         columns = ["programme_id", "child_id", "la_id", "is_treatment_la", "index_referral_date"]
         frame = children.loc[kept, [*columns, "financial_year"]].assign(outcome_id=outcome)
+        frame = frame.rename(columns={"index_referral_date": "anchor_date"})
         frame["covariate_stratum_id"] = [hashlib.md5(k.encode()).hexdigest() for k in key[kept]]
         year_key = key[kept] + children.loc[kept, "financial_year"]
         frame["year_stratum_id"] = [hashlib.md5(k.encode()).hexdigest() for k in year_key]
@@ -232,6 +257,7 @@ def simulate_marts(seed: int = 1, per_la: int = 1200) -> Marts:
             "dim_evaluation_settings": settings,
             "fct_la_quarter_outcomes": simulate_trends(seed),
             "fct_cem_strata": strata_of(children),
+            "fct_outcome_values": values_of(children),
             "fct_child_outcomes": children,
         },
         effect,
@@ -301,7 +327,7 @@ def test_linear_effect_equals_an_independent_computation(marts: Marts, evaluated
     children = marts.tables["fct_child_outcomes"].set_index("child_id")
     for la, own in pairs.groupby("treatment_la_id"):
         members = strata[strata["la_id"].isin([la, *own["candidate_la_id"]])].copy()
-        members["after"] = members["index_referral_date"] >= pd.Timestamp(GO_LIVE[str(la)])
+        members["after"] = members["anchor_date"] >= pd.Timestamp(GO_LIVE[str(la)])
         used = shares.loc[shares["treatment_la_id"] == la, "strata_used"].iloc[0]
         key = members["year_stratum_id"]
         if used == "period":
@@ -464,10 +490,11 @@ def test_no_children_after_go_live_gives_nan_with_a_note(
     children = small.tables["fct_child_outcomes"]
     keep = children.loc[children["index_referral_date"] < pd.Timestamp("2021-07-01"), "child_id"]
     strata = small.tables["fct_cem_strata"]
+    values = small.tables["fct_outcome_values"]
     result = evaluate(
-        small.with_table("fct_child_outcomes", children[children["child_id"].isin(keep)]).with_table(
-            "fct_cem_strata", strata[strata["child_id"].isin(keep)]
-        )
+        small.with_table("fct_child_outcomes", children[children["child_id"].isin(keep)])
+        .with_table("fct_outcome_values", values[values["child_id"].isin(keep)])
+        .with_table("fct_cem_strata", strata[strata["child_id"].isin(keep)])
     )
     numbers = result.effects[["estimate", "standard_error", "ci_low", "ci_high", "p_value"]]
     assert numbers.isna().all(axis=None)
@@ -580,8 +607,9 @@ def test_messages_for_the_analyst(small: Marts, tmp_path: Path) -> None:
     refused(small.with_table("dim_evaluation_settings", doubled), "more than once")
     strata = small.tables["fct_cem_strata"].drop(columns="year_stratum_id")
     refused(small.with_table("fct_cem_strata", strata), "fct_cem_strata has no column year_stratum_id")
-    outcomes = OUTCOMES.assign(status="implemented")
-    refused(small.with_table("dim_outcomes", outcomes), "no column is_not_in_the_mart")
+    asked = pd.concat([SPECIFICATIONS, SPECIFICATIONS.tail(1).assign(outcome_id="kinship_care")])
+    implemented = small.with_table("dim_outcomes", OUTCOMES.assign(status="implemented"))
+    refused(implemented.with_table("dim_specifications", asked), "'kinship_care' is implemented, but")
     refused(small.with_table("dim_specifications", SPECIFICATIONS.assign(model="probit")), "probit")
     refused(small.with_table("dim_specifications", SPECIFICATIONS.assign(weights="x")), "cem_protocol")
     roles = small.tables["dim_programme_local_authorities"].assign(go_live_date=None)

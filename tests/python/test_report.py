@@ -95,8 +95,6 @@ def children() -> pd.DataFrame:
                     "is_treated": is_treated,
                     "is_treatment_la": la.startswith("T"),
                     "index_referral_date": GO_LIVE + pd.Timedelta(days=30 if is_treated else -30),
-                    f"is_in_sample__{OUTCOME}": True,
-                    f"is_fully_observed__{OUTCOME}": True,
                 }
             )
     return pd.DataFrame(rows)
@@ -115,15 +113,15 @@ def marts() -> dict[str, pd.DataFrame]:
         trial_start_date=pd.Timestamp("2021-01-01"),
         trial_end_date=pd.Timestamp("2022-12-31"),
     )
-    sample = cohort.groupby(["la_id", "is_treatment_la"]).size().reset_index(name="referral_count")
+    sample = cohort.groupby(["la_id", "is_treatment_la"]).size().reset_index(name="entry_count")
     sample = sample.assign(step_number=7, step="analysis sample", is_after_go_live=False)
     excluded = areas[["la_id", "is_treatment_la"]].assign(is_after_go_live=False)
     flow = pd.concat(
         [
             sample,
-            excluded.assign(step_number=2, step="excluded: not of the programme's ages", referral_count=3),
+            excluded.assign(step_number=2, step="excluded: not of the programme's ages", entry_count=3),
             excluded.head(1).assign(
-                step_number=6, step="excluded: follow-up not covered by the returns", referral_count=5
+                step_number=6, step="excluded: follow-up not covered by the returns", entry_count=5
             ),
         ]
     ).assign(programme_id=PROGRAMME, outcome_id=OUTCOME)
@@ -154,7 +152,17 @@ def marts() -> dict[str, pd.DataFrame]:
         "fct_cem_strata": cohort.assign(
             outcome_id=OUTCOME, covariate_stratum_id=cohort["stratum"], year_stratum_id=cohort["stratum"] + "1"
         ).drop(columns=["stratum"]),
-        "fct_child_outcomes": cohort.drop(columns=["stratum"]),
+        "fct_child_outcomes": cohort.drop(columns=["stratum"]).assign(is_unborn_at_referral=False),
+        "fct_outcome_values": cohort.drop(columns=["stratum"]).assign(
+            outcome_id=OUTCOME,
+            is_default_reading=True,
+            anchor_date=cohort["index_referral_date"],
+            financial_year="2021/22",
+            age_at_anchor_months=60,
+            is_in_sample=True,
+            is_fully_observed=True,
+            outcome_value=0.0,
+        ),
         "fct_referral_spells": cohort[["child_id", "la_id"]].assign(
             la_code=cohort["la_id"],
             la_child_id="L" + cohort["child_id"],
@@ -172,7 +180,7 @@ def trends() -> pd.DataFrame:
             for number, day in enumerate(quarters)
             for count in (40 + 3 * place + number % 4,)
         ],
-        columns=["programme_id", "outcome_id", "la_id", "quarter_start_date", "numerator_count", "denominator_count",
+        columns=["programme_id", "outcome_id", "la_id", "quarter_start_date", "numerator", "denominator_count",
                  "value"],
     )  # fmt: skip
 
@@ -473,7 +481,7 @@ def test_results_of_another_run_are_refused(paths: Paths) -> None:
 def test_a_flow_that_does_not_add_up_is_refused(paths: Paths) -> None:
     tables = marts()
     flow = tables["fct_sample_flow"].copy()
-    flow["referral_count"] += 1
+    flow["entry_count"] += 1
     tables["fct_sample_flow"] = flow
     write_marts(paths.marts_db, tables)
     with pytest.raises(SfpcError, match="does not add up"):
@@ -547,10 +555,8 @@ def test_an_effect_that_could_not_be_estimated_is_said_so(paths: Paths) -> None:
 
 def test_several_outcomes_stand_beside_each_other(paths: Paths) -> None:
     tables = marts()
-    for name in ("fct_sample_flow", "fct_la_quarter_outcomes", "fct_cem_strata"):
+    for name in ("fct_sample_flow", "fct_la_quarter_outcomes", "fct_cem_strata", "fct_outcome_values"):
         tables[name] = pd.concat([tables[name], tables[name].assign(outcome_id="later")])
-    cohort = tables["fct_child_outcomes"]
-    tables["fct_child_outcomes"] = cohort.assign(is_in_sample__later=True, is_fully_observed__later=True)
     outcomes = tables["dim_outcomes"]
     outcomes.loc[outcomes["outcome_id"] == "later", ["outcome_kind", "status"]] = ("days", "implemented")
     write_marts(paths.marts_db, tables)

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from sfpc import strata
-from sfpc.marts import SCHEMA
+from sfpc.marts import ANALYSIS, SCHEMA
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / os.environ.get("SFPC_SHARED_DIR", "../shared") / "method-reference"
@@ -241,13 +241,13 @@ def test_standardised_differences_by_hand() -> None:
 def child_marts(children: pd.DataFrame) -> duckdb.DuckDBPyConnection:
     """A connection that looks like `open_marts`, holding one outcome of the given children.
 
-    children: child_id, la_id, index_referral_date, stratum, and any bins (defaults otherwise).
+    children: child_id, la_id, anchor_date, stratum, and any bins (defaults otherwise).
     """
     connection = duckdb.connect(":memory:")
     connection.execute("attach ':memory:' as published; create schema published.marts")
     defaults: dict[str, object] = {
         "gender": 1,
-        "age_at_referral_months": 30,
+        "age_at_anchor_months": 30,
         "ethnicity": "WBRI",
         "is_disabled": False,
         "is_fsm": False,
@@ -257,15 +257,15 @@ def child_marts(children: pd.DataFrame) -> duckdb.DuckDBPyConnection:
     }
     missing = {name: value for name, value in defaults.items() if name not in children}
     frame = children.assign(**missing)
-    dates = pd.to_datetime(frame["index_referral_date"])
+    dates = pd.to_datetime(frame["anchor_date"])
     start = dates.dt.year - (dates.dt.month < 4)
     frame["financial_year"] = start.astype(str) + "/" + (start + 1).astype(str).str[2:]
     connection.register("frame", frame)
     connection.execute(
         f"""
-        create table {SCHEMA}.fct_child_outcomes as
+        create temp table {ANALYSIS} as
         select
-            'fv' as programme_id, * replace (cast(index_referral_date as date) as index_referral_date)
+            'fv' as programme_id, 'cla' as outcome_id, * replace (cast(anchor_date as date) as anchor_date)
         from frame
         """
     )
@@ -274,7 +274,7 @@ def child_marts(children: pd.DataFrame) -> duckdb.DuckDBPyConnection:
         create table {SCHEMA}.fct_cem_strata as
         select
             'fv' as programme_id, 'cla' as outcome_id, child_id, la_id,
-            cast(index_referral_date as date) as index_referral_date,
+            cast(anchor_date as date) as anchor_date,
             md5(stratum) as covariate_stratum_id, md5(stratum || financial_year) as year_stratum_id
         from frame
         """
@@ -286,7 +286,7 @@ def child_marts(children: pd.DataFrame) -> duckdb.DuckDBPyConnection:
 def children_of(*groups: tuple[str, str, str, int]) -> pd.DataFrame:
     """Children by (LA, date, stratum, how many), numbered through."""
     rows = [
-        {"la_id": la, "index_referral_date": date, "stratum": stratum}
+        {"la_id": la, "anchor_date": date, "stratum": stratum}
         for la, date, stratum, count in groups
         for _ in range(count)
     ]
@@ -368,8 +368,8 @@ def test_children_match_within_their_own_set_and_year_only(
     sets = sets_of({"T1": "2021-07-01", "T2": "2021-11-01"}, {"T1": ["C1"], "T2": ["C2"]})
     matching = strata.match_children(connection, sets, 0.1)
     kept = connection.execute(
-        "select la_id, index_referral_date, stratum, count(*) from cem_child_weights"
-        f" inner join {SCHEMA}.fct_child_outcomes using (child_id, la_id) group by all order by all"
+        "select la_id, anchor_date, stratum, count(*) from cem_child_weights"
+        f" inner join {ANALYSIS} using (child_id, la_id) group by all order by all"
     ).fetchall()
     assert [(la, date.year, stratum, n) for la, date, stratum, n in kept] == [
         ("C1", 2021, "x", 1),
@@ -421,7 +421,7 @@ def test_imbalance_on_declared_bins_is_finer_than_the_strata(
 ) -> None:
     """FV.CEM.11: L1 sees what the strata do not (single years of age), overall, by set, by period."""
     children = children_of(("T1", "2021-05-01", "x", 4), ("C1", "2021-05-01", "x", 4))
-    children["age_at_referral_months"] = [12, 12, 12, 24, 12, 24, 24, 24]
+    children["age_at_anchor_months"] = [12, 12, 12, 24, 12, 24, 24, 24]
     children["previous_cpp_count"] = [2, 5, 0, 0, 3, 0, 0, 0]
     connection = child_marts(children)
     opened.append(connection)
@@ -446,8 +446,7 @@ def test_weights_do_not_depend_on_row_order_and_balance_the_strata(
         {
             "child_id": [f"{i:05d}" for i in range(size)],
             "la_id": generator.choice(["T1", "T2", "C1", "C2", "C3"], size),
-            "index_referral_date": pd.Timestamp("2021-01-01")
-            + pd.to_timedelta(generator.integers(0, 800, size), unit="D"),
+            "anchor_date": pd.Timestamp("2021-01-01") + pd.to_timedelta(generator.integers(0, 800, size), unit="D"),
             "stratum": generator.integers(0, 200, size).astype(str),
         }
     )

@@ -33,6 +33,7 @@ from sfpc.estimation.imputation import fit_imputation
 from sfpc.estimation.linear import fit_linear
 from sfpc.estimation.logit import fit_logit_to_cells
 from sfpc.marts import (
+    ANALYSIS,
     SCHEMA,
     EvaluationSettings,
     fingerprints,
@@ -79,7 +80,7 @@ TERMS = Terms(
         "has_other_innovation_programme",
     ),
 )
-_DERIVED = {"age_years": "greatest(age_at_referral_months, 0) // 12"}
+_DERIVED = {"age_years": "greatest(age_at_anchor_months, 0) // 12"}
 
 _WEIGHT_COLUMNS = {
     "cem_protocol": "coalesce(weights.weight_protocol, 0)",
@@ -126,7 +127,6 @@ class Outcome:
     """A row of `dim_outcomes`."""
 
     outcome_id: str
-    outcome_column: str
     outcome_kind: str
 
     @property
@@ -224,32 +224,22 @@ def _programmes(roles: pd.DataFrame, programme_id: str | None) -> list[str]:
 
 
 def _outcomes(connection: duckdb.DuckDBPyConnection) -> list[Outcome]:
-    """Return the implemented outcomes, having checked that the child mart has their columns."""
+    """Return the implemented outcomes that a specification asks for and some child has a value of."""
     rows = connection.execute(
-        f"select outcome_id, outcome_column, outcome_kind from {SCHEMA}.dim_outcomes"
-        " where status = 'implemented' order by outcome_id"
+        f"""
+        select
+            outcome_id, outcome_kind,
+            outcome_id in (select outcome_id from {SCHEMA}.fct_outcome_values) as is_there,
+            outcome_id in (select outcome_id from {ANALYSIS}) as is_observed
+        from {SCHEMA}.dim_outcomes
+        where status = 'implemented' and outcome_id in (select outcome_id from {SCHEMA}.dim_specifications)
+        order by outcome_id
+        """
     ).fetchall()
-    columns = {
-        name
-        for (name,) in connection.execute(
-            "select column_name from information_schema.columns where table_catalog = 'published'"
-            " and table_schema = 'marts' and table_name = 'fct_child_outcomes'"
-        ).fetchall()
-    }
-    outcomes = [Outcome(*row) for row in rows]
-    for outcome in outcomes:
-        needed = [outcome.outcome_column, *_sample_flags(outcome)]
-        missing = [column for column in needed if column not in columns]
-        if missing:
-            raise SfpcError(
-                f"dim_outcomes: '{outcome.outcome_id}' is implemented, but fct_child_outcomes has"
-                f" no column {', '.join(missing)}"
-            )
-    return outcomes
-
-
-def _sample_flags(outcome: Outcome) -> tuple[str, str]:
-    return f"is_in_sample__{outcome.outcome_id}", f"is_fully_observed__{outcome.outcome_id}"
+    for outcome_id, _, is_there, _ in rows:
+        if not is_there:
+            raise SfpcError(f"dim_outcomes: '{outcome_id}' is implemented, but fct_outcome_values has no row of it")
+    return [Outcome(outcome_id, kind) for outcome_id, kind, _, is_observed in rows if is_observed]
 
 
 def _matched_pairs(ranking: pd.DataFrame, excluded: pd.DataFrame) -> pd.DataFrame:
@@ -391,7 +381,7 @@ def _specifications(connection: duckdb.DuckDBPyConnection) -> list[Specification
 
 
 def terms_sql(relation: str) -> str:
-    """Select list of every column that the regressions use, from fct_child_outcomes as `relation`."""
+    """Select list of every column that the regressions use, from the view `sfpc.marts.ANALYSIS` as `relation`."""
     names = (*TERMS.factors, *TERMS.linear, TERMS.treatment)
     return ", ".join(f"{_DERIVED.get(name, f'{relation}.{name}')} as {name}" for name in names)
 
@@ -401,21 +391,16 @@ def _build_sample(connection: duckdb.DuckDBPyConnection, programme_id: str, outc
 
     The weight columns are 0 for children without a match; `weight_none` is 1 for all.
     """
-    in_sample, observed = _sample_flags(outcome)
-    terms = terms_sql("children")
     weights = ", ".join(f"{sql} as weight_{name}" for name, sql in _WEIGHT_COLUMNS.items())
     connection.execute(
         f"""
         create or replace temp table model_sample as
-        select {terms}, children.{outcome.outcome_column} as outcome_value, {weights}
-        from {SCHEMA}.fct_child_outcomes as children
-        left join (
-            select * from cem_child_weights where outcome_id = $outcome
-        ) as weights using (programme_id, child_id)
+        select {terms_sql("children")}, children.outcome_value, {weights}
+        from {ANALYSIS} as children
+        left join cem_child_weights as weights using (programme_id, outcome_id, child_id)
         where
             programme_id = $programme
-            and children.{in_sample}
-            and children.{observed}
+            and outcome_id = $outcome
             and children.la_id in (
                 select la_id from cem_sets
                 where programme_id = $programme and outcome_id = $outcome
@@ -435,15 +420,10 @@ def _baseline_mean(connection: duckdb.DuckDBPyConnection, programme_id: str, out
         return float("nan")
     row = connection.execute(
         f"""
-        with outcomes as (
-            select child_id, cast({outcome.outcome_column} as double) as outcome_value
-            from {SCHEMA}.fct_child_outcomes
-            where programme_id = $programme
-        )
         select
             sum(weights.weight_protocol * outcomes.outcome_value) / sum(weights.weight_protocol)
         from cem_weights as weights
-        inner join outcomes using (child_id)
+        inner join {ANALYSIS} as outcomes using (programme_id, outcome_id, child_id)
         where
             weights.programme_id = $programme
             and weights.outcome_id = $outcome

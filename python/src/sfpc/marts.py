@@ -16,6 +16,23 @@ from sfpc.errors import SfpcError
 # `marts.x` ambiguous between the catalogue and the schema.
 SCHEMA = "published.marts"
 
+# The view that `open_marts` makes: the children that an outcome is estimated from, a row per programme, outcome and
+# child, with LA, day, age and treatment as of the day that the outcome is counted from, and the covariates.
+ANALYSIS = "analysis_children"
+COVARIATES = (
+    "gender",
+    "ethnicity",
+    "is_disabled",
+    "is_fsm",
+    "is_uasc",
+    "previous_cpp_count",
+    "primary_need",
+    "la_fsm_pct",
+    "la_white_british_pct",
+    "has_other_innovation_programme",
+)
+_FROM_THE_OUTCOME = ("la_id", "financial_year", "is_treatment_la", "is_treated")
+
 REQUIRED_COLUMNS: Mapping[str, frozenset[str]] = {
     "dim_programme_local_authorities": frozenset(
         {"programme_id", "la_id", "role", "go_live_date", "is_matching_candidate"}
@@ -31,7 +48,7 @@ REQUIRED_COLUMNS: Mapping[str, frozenset[str]] = {
             "outcome_id",
             "la_id",
             "quarter_start_date",
-            "numerator_count",
+            "numerator",
             "denominator_count",
             "value",
             "standardised_value",
@@ -45,30 +62,34 @@ REQUIRED_COLUMNS: Mapping[str, frozenset[str]] = {
             "outcome_id",
             "child_id",
             "la_id",
-            "index_referral_date",
+            "anchor_date",
             "covariate_stratum_id",
             "year_stratum_id",
+        }
+    ),
+    "fct_outcome_values": frozenset(
+        {
+            "programme_id",
+            "outcome_id",
+            "is_default_reading",
+            "child_id",
+            "la_id",
+            "anchor_date",
+            "financial_year",
+            "is_treatment_la",
+            "is_treated",
+            "age_at_anchor_months",
+            "is_in_sample",
+            "is_fully_observed",
+            "outcome_value",
         }
     ),
     "fct_child_outcomes": frozenset(
         {
             "programme_id",
             "child_id",
-            "la_id",
-            "financial_year",
-            "is_treated",
-            "age_at_referral_months",
             "is_unborn_at_referral",
-            "gender",
-            "ethnicity",
-            "is_disabled",
-            "is_fsm",
-            "is_uasc",
-            "previous_cpp_count",
-            "primary_need",
-            "la_fsm_pct",
-            "la_white_british_pct",
-            "has_other_innovation_programme",
+            *COVARIATES,
         }
     ),
 }
@@ -115,9 +136,28 @@ def open_marts(marts_db: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         connection.execute(f"attach {_text(str(marts_db))} as published (read_only)")
         _check_columns(connection, marts_db)
+        create_analysis_view(connection)
         yield connection
     finally:
         connection.close()
+
+
+def create_analysis_view(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the view `ANALYSIS` over the attached marts."""
+    connection.execute(
+        f"""
+        create temp view {ANALYSIS} as
+        select
+            outcomes.programme_id, outcomes.outcome_id, outcomes.child_id,
+            {", ".join(f"outcomes.{name}" for name in _FROM_THE_OUTCOME)},
+            outcomes.anchor_date, outcomes.age_at_anchor_months, outcomes.outcome_value,
+            coalesce(children.is_unborn_at_referral, false) as is_unborn_at_referral,
+            {", ".join(f"children.{name}" for name in COVARIATES)}
+        from {SCHEMA}.fct_outcome_values as outcomes
+        inner join {SCHEMA}.fct_child_outcomes as children using (programme_id, child_id)
+        where outcomes.is_default_reading and outcomes.is_in_sample and outcomes.is_fully_observed
+        """
+    )
 
 
 def read_settings(connection: duckdb.DuckDBPyConnection) -> EvaluationSettings:

@@ -29,7 +29,7 @@ from sfpc.estimation.logit import fit_logit_to_cells
 from sfpc.evaluation import TERMS, run, terms_sql
 from sfpc.landing.gate import Gate
 from sfpc.landing.national import land_national
-from sfpc.marts import SCHEMA, EvaluationSettings, open_marts, read_mart, read_settings
+from sfpc.marts import ANALYSIS, SCHEMA, EvaluationSettings, open_marts, read_mart, read_settings
 from sfpc.progress import say, step
 from sfpc.report.sample import analysed_children
 from sfpc.report.truth import realised_truth
@@ -269,17 +269,18 @@ def estimates_without_programme(paths: Paths, database: Path, pairs: pd.DataFram
             create temp table without_programme as
             with known as (
                 select children.child_id, any_value(potential.outcome_without) as outcome_without
-                from {SCHEMA}.fct_child_outcomes as children
+                from {ANALYSIS} as children
                 inner join {SCHEMA}.fct_referral_spells as spells
-                    on
-                        children.child_id = spells.child_id
-                        and children.index_referral_date = spells.referral_date
+                    on children.child_id = spells.child_id and children.anchor_date = spells.referral_date
                 inner join read_parquet($potential) as potential
                     on
                         spells.la_code = potential.la_code
                         and spells.la_child_id = potential.la_child_id
                         and spells.referral_date = potential.anchor_date
-                where potential.outcome_id = $outcome and children.programme_id = $programme
+                where
+                    potential.outcome_id = $outcome
+                    and children.outcome_id = $outcome
+                    and children.programme_id = $programme
                 group by children.child_id
             )
             select
@@ -287,12 +288,12 @@ def estimates_without_programme(paths: Paths, database: Path, pairs: pd.DataFram
                 matched.weight_protocol as weight,
                 case
                     when children.is_treated then known.outcome_without
-                    else cast(children.{primary["outcome_column"]} as double)
+                    else children.outcome_value
                 end as outcome
-            from {SCHEMA}.fct_child_outcomes as children
-            inner join read_parquet($matched) as matched using (programme_id, child_id, la_id)
+            from {ANALYSIS} as children
+            inner join read_parquet($matched) as matched using (programme_id, outcome_id, child_id, la_id)
             left join known using (child_id)
-            where matched.outcome_id = $outcome and children.programme_id = $programme
+            where children.outcome_id = $outcome and children.programme_id = $programme
             """,
             {
                 "potential": str(paths.truth / "potential_outcomes.parquet"),

@@ -78,7 +78,7 @@ RESULT_TABLES: Mapping[str, Mapping[str, str]] = {
         "la_id": "varchar",
         "arm": "varchar",
         "quarter_start_date": "date",
-        "numerator_count": "bigint",
+        "numerator": "double",
         "denominator_count": "bigint",
         "value": "double",
         "standardised_value": "double",

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 import duckdb
 import pandas as pd
 
-from sfpc.marts import SCHEMA
+from sfpc.marts import ANALYSIS, SCHEMA
 
 SET_COLUMNS = ("programme_id", "outcome_id", "treatment_la_id")
 ALL = "all"
 
 # The fixed, declared bins of the imbalance measures, finer than the strata (FV.CEM.11): on the
-# strata themselves L1 is 0 by construction. Expressions over fct_child_outcomes.
+# strata themselves L1 is 0 by construction. Expressions over the view of `sfpc.marts.ANALYSIS`.
 DECLARED_BINS: Mapping[str, str] = {
     "gender": "gender",
-    "age_years": "greatest(age_at_referral_months, 0) // 12",
+    "age_years": "greatest(age_at_anchor_months, 0) // 12",
     "ethnicity": "ethnicity",
     "is_disabled": "is_disabled",
     "is_fsm": "is_fsm",
@@ -280,7 +280,7 @@ def match_children(
         create or replace temp table cem_groups as
         select
             programme_id, outcome_id, sets.treatment_la_id, sets.is_treatment_arm,
-            strata.index_referral_date >= sets.go_live_date as is_after_go_live,
+            strata.anchor_date >= sets.go_live_date as is_after_go_live,
             strata.year_stratum_id, strata.covariate_stratum_id, count(*) as unit_count
         from {SCHEMA}.fct_cem_strata as strata
         inner join cem_sets as sets using (programme_id, outcome_id, la_id)
@@ -334,7 +334,7 @@ def match_children(
             programme_id, outcome_id, treatment_la_id, is_treatment_arm, year_stratum_id,
             covariate_stratum_id
         )
-        where used.is_after_go_live = (strata.index_referral_date >= sets.go_live_date)
+        where used.is_after_go_live = (strata.anchor_date >= sets.go_live_date)
         """
     )
     connection.execute(
@@ -408,7 +408,7 @@ def _count_cells(connection: duckdb.DuckDBPyConnection) -> None:
             {bins},
             count(*) as unit_count, sum(weights.weight_protocol) as weight
         from cem_weights as weights
-        inner join {SCHEMA}.fct_child_outcomes as children using (programme_id, child_id)
+        inner join {ANALYSIS} as children using (programme_id, outcome_id, child_id)
         group by all
         """
     )

@@ -141,7 +141,7 @@ def _unseen(inputs: Inputs, held: list[Study]) -> list[str]:
         steps = study.mart("fct_sample_flow")
         uncovered = steps[steps["step"].str.contains("follow-up")]
         if len(uncovered):
-            by_la = uncovered.groupby("la_id")["referral_count"].sum()
+            by_la = uncovered.groupby("la_id")["entry_count"].sum()
             places = words.listed([f"{study.la(la)} ({words.whole(n)})" for la, n in by_la.items()])
             said.append(
                 f"For {words.times(int(by_la.sum()), 'child', 'children')} the returns do not cover the whole"

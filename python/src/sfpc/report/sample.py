@@ -9,7 +9,7 @@ import duckdb
 import pandas as pd
 
 from sfpc.errors import SfpcError
-from sfpc.marts import SCHEMA
+from sfpc.marts import ANALYSIS, SCHEMA
 
 # Name of the temporary table of matched children, as `analysed_children` leaves it.
 MATCHED = "report_matched_children"
@@ -76,23 +76,13 @@ def analysed_children(
             count(*) as sample_count,
             count(matched.child_id) as matched_count,
             count(matched.child_id) filter (where children.is_treated) as treated_matched_count
-        from {SCHEMA}.fct_child_outcomes as children
+        from {ANALYSIS} as children
         left join {SCHEMA}.dim_programme_local_authorities as areas using (programme_id, la_id)
         left join {MATCHED} as matched using (child_id, la_id)
-        where
-            children.programme_id = $programme
-            and children.is_in_sample__{_identifier(outcome_id)}
-            and children.is_fully_observed__{_identifier(outcome_id)}
+        where children.programme_id = $programme and children.outcome_id = $outcome
         group by children.la_id
         order by children.la_id
         """,
-        {"programme": programme_id},
+        {"programme": programme_id, "outcome": outcome_id},
     ).df()
     return AnalysedChildren(by_la=by_la)
-
-
-def _identifier(name: str) -> str:
-    """A name that becomes part of a column name: letters, digits and underscores only."""
-    if not name.replace("_", "").isalnum():
-        raise ValueError(f"not a column name: {name!r}")
-    return name

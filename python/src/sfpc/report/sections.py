@@ -123,17 +123,17 @@ def participants(study: Study) -> dict[str, Any]:
     steps = study.mart("fct_sample_flow").copy()
     excluded = steps[steps["step"].str.startswith(_LEFT_OUT)]
     last = int(steps["step_number"].max()) + (0 if len(excluded) < len(steps) else 1)
-    counted = excluded.groupby(["step_number", "step"], sort=True)["referral_count"].sum()
+    counted = excluded.groupby(["step_number", "step"], sort=True)["entry_count"].sum()
     left_out = [(str(step).removeprefix(_LEFT_OUT), int(n)) for (_, step), n in items(counted)]
-    referrals = int(steps["referral_count"].sum())
-    sample = int(steps.loc[steps["step_number"] == last, "referral_count"].sum())
+    referrals = int(steps["entry_count"].sum())
+    sample = int(steps.loc[steps["step_number"] == last, "entry_count"].sum())
     analysed = study.analysed
     in_sample = int(analysed.by_la["sample_count"].sum())
     primary = study.primary
     if in_sample != sample or int(primary["children_count"]) > analysed.total("matched_count"):
         raise SfpcError(
             f"the participant flow of {study.key} does not add up: {sample} children in fct_sample_flow,"
-            f" {in_sample} in fct_child_outcomes, {analysed.total('matched_count')} matched and"
+            f" {in_sample} in fct_outcome_values, {analysed.total('matched_count')} matched and"
             f" {int(primary['children_count'])} analysed; build and estimate again"
         )
     flow = _flow(study, referrals, left_out, sample)
@@ -238,9 +238,7 @@ def _arm(frame: pd.DataFrame, noun: str, is_treatment: bool) -> tuple[charts.Flo
 
 def _flow_table(study: Study, steps: pd.DataFrame, last: int, left_out: list[tuple[str, int]]) -> Table:
     """One row per LA of the analysis; the others together by role, so that the table stays short."""
-    counts = steps.pivot_table(
-        index="la_id", columns="step_number", values="referral_count", aggfunc="sum", fill_value=0
-    )
+    counts = steps.pivot_table(index="la_id", columns="step_number", values="entry_count", aggfunc="sum", fill_value=0)
     numbers = sorted({int(step) for step in steps["step_number"]} - {last})
     by_la = study.analysed.by_la.set_index("la_id")
     excluded = set(study.result("matched_pairs").query("status == 'excluded'")["treatment_la_id"])
@@ -448,7 +446,7 @@ def _noise_words(study: Study) -> list[str]:
     trends = study.result("matched_trends").query("arm == 'treatment'")
     if study.outcome["outcome_kind"] == "binary" and len(trends):
         size = float(trends["denominator_count"].median())
-        rate = float(trends["numerator_count"].sum() / trends["denominator_count"].sum())
+        rate = float(trends["numerator"].sum() / trends["denominator_count"].sum())
         half = 196 * math.sqrt(rate * (1 - rate) / size)
         said.append(
             f"Here a typical quarter of a treatment LA holds {words.whole(size)} children, of whom"

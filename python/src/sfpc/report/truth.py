@@ -8,7 +8,7 @@ import duckdb
 import pandas as pd
 
 from sfpc.errors import SfpcError
-from sfpc.marts import SCHEMA
+from sfpc.marts import ANALYSIS, SCHEMA
 from sfpc.report.sample import MATCHED
 from sfpc.settings import Paths
 
@@ -68,10 +68,13 @@ def realised_truth(
     by_la = connection.execute(
         f"""
         with treated as (
-            select children.child_id, children.la_id, children.index_referral_date
-            from {SCHEMA}.fct_child_outcomes as children
+            select children.child_id, children.la_id, children.anchor_date
+            from {ANALYSIS} as children
             inner join {MATCHED} using (child_id, la_id)
-            where children.programme_id = $programme and children.is_treated
+            where
+                children.programme_id = $programme
+                and children.outcome_id = $outcome
+                and children.is_treated
         ),
         known as (
             select
@@ -81,7 +84,7 @@ def realised_truth(
             inner join {SCHEMA}.fct_referral_spells as spells
                 on
                     treated.child_id = spells.child_id
-                    and treated.index_referral_date = spells.referral_date
+                    and treated.anchor_date = spells.referral_date
             inner join read_parquet($potential) as potential
                 on
                     spells.la_code = potential.la_code
