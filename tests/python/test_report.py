@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from sfpc.errors import SfpcError
+from sfpc.evaluation import run
 from sfpc.marts import REQUIRED_COLUMNS, fingerprints, open_marts
 from sfpc.report import words
 from sfpc.report.inputs import read_inputs
@@ -519,7 +520,7 @@ def test_landing_account_is_summed(paths: Paths) -> None:
     paths.landing.mkdir(parents=True)
     pd.DataFrame(
         [("a.csv", "cin_records", 100, 90, 4, 6, 0), ("b.csv", "cin_records", 50, 50, 0, 0, 0)],
-        columns=["file", "table", "raw", "landed", "quarantined", "out_of_window", "duplicate"],
+        columns=["file", "landing_table", "raw", "landed", "quarantined", "out_of_window", "duplicate"],
     ).to_csv(paths.landing / "reconciliation.csv", index=False)
     pd.DataFrame(
         [("a.csv", 3, "cin_records", "referral_date", "text", "not a date")] * 4,
@@ -587,3 +588,13 @@ def test_changes_in_words() -> None:
     assert words.by_chance(0.00001) == "fewer than 1 in 10,000"
     assert words.by_chance(0.23) == "about 23 in 100"
     assert lettered(["x; y", None, "y"]) == (["a b", "", "b"], [("a", "x"), ("b", "y")])
+
+
+def test_a_whole_run_gives_a_page(synthetic: Paths, tmp_path: Path) -> None:
+    """Nothing hand-made: what landing, warehouse and evaluation wrote is what the page reads."""
+    paths = Paths(synthetic.root, synthetic.data, tmp_path)
+    run(paths.marts_db, paths.results)
+    page = Page(write_report(paths).read_text(encoding="utf-8"))
+    assert page.table("landing")[-1][0] == "All"
+    assert "every row is accounted for" in page.text
+    assert page.text.count("<svg") > 5

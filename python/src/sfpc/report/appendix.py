@@ -64,7 +64,7 @@ def data_quality(inputs: Inputs, held: list[Study]) -> dict[str, Any]:
     if landing is not None:
         account = landing.reconciliation
         raw, landed = int(account["raw"].sum()), int(account["landed"].sum())
-        others = int(account.drop(columns=["file", "table", "raw", "landed"]).to_numpy().sum())
+        others = int(account.drop(columns=["file", "landing_table", "raw", "landed"]).to_numpy().sum())
         agrees = "every row is accounted for" if raw == landed + others else "the account does not add up"
         said = (
             f"{words.times(account['file'].nunique(), 'file')} held {words.whole(raw)} rows;"
@@ -81,9 +81,9 @@ def data_quality(inputs: Inputs, held: list[Study]) -> dict[str, Any]:
 
 def _landing_table(landing: Landing) -> Table:
     account = landing.reconciliation
-    reasons = [name for name in account.columns if name not in ("file", "table")]
+    reasons = [name for name in account.columns if name not in ("file", "landing_table")]
     rows = []
-    for table, group in account.groupby("table", sort=True):
+    for table, group in account.groupby("landing_table", sort=True):
         sums = group[reasons].sum()
         rows.append(
             Row(
