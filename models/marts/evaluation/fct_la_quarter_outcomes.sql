@@ -26,7 +26,10 @@ rates as (
             square_sum / nullif(denominator_count, 0)
             - (numerator_sum / nullif(denominator_count, 0)) * (numerator_sum / nullif(denominator_count, 0)),
             0
-        ) as variance
+        ) as variance,
+        avg(denominator_count)
+            over (partition by programme_id, outcome_id, quarter_start_date)
+            as mean_denominator_count
     from cells
 ),
 
@@ -39,12 +42,12 @@ quarters as (
         stddev_samp(rates.rate) as spread
     from rates
     inner join {{ ref('programmes') }} as programmes on rates.programme_id = programmes.programme_id
-    where rates.denominator_count >= programmes.matching_minimum_children
+    where 100 * rates.denominator_count >= programmes.matching_minimum_size_pct * rates.mean_denominator_count
     group by rates.programme_id, rates.outcome_id, rates.quarter_start_date
 ),
 
--- The mean and the spread of a quarter are those of LAs with enough children: the share of a handful of children
--- would decide the scale for all (DECISIONS D16).
+-- The mean and the spread of a quarter are those of LAs that are not far smaller than the usual one: the share of a
+-- handful of children would decide the scale for all (DECISIONS D16).
 -- Standardised within the quarter over all eligible LAs: a change of measurement that meets all drops out
 -- (FV.MATCH.2).
 standardised as (
