@@ -76,7 +76,8 @@ windows as (
 -- Turning 18 before care ends is asked of the end of care or the end of the follow-up, whichever is first, or of the
 -- end alone; of care that goes on, up to the last return (FV.SAMPLE.3, DECISIONS D50).
 -- Covered: the area returned the outcome's source in every year of the window, the data window reaches around it,
--- and the referrals or starts of care among which this one is the first were returned too (DECISIONS D8). School
+-- and the referrals or starts of care among which this one is the first were returned too, with their assessments where
+-- these decide (DECISIONS D8, D62). School
 -- absence comes in national files, whose terms are judged where the outcome is made.
 select
     windows.window_id,
@@ -127,7 +128,8 @@ left join {{ ref('int_programmes__coverage') }} as coverage
 left join {{ ref('int_programmes__coverage') }} as entry_coverage
     on
         windows.la_id = entry_coverage.la_id
-        and entry_coverage.source_kind = case when windows.anchor = 'referral' then 'cin' else 'cla' end
+        and entry_coverage.source_kind
+        = case windows.anchor when 'referral' then 'cin' when 'care_start' then 'cla' else 'assessment' end
         and {{ return_year('windows.entry_start_date') }} = entry_coverage.first_return_year
         and {{ return_year('windows.window_start_date') }} = entry_coverage.last_return_year
 left join last_returns on windows.la_id = last_returns.la_id

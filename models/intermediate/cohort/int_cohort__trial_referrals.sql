@@ -24,6 +24,38 @@ with in_trial as (
             referrals.referral_date >= periods.trial_start_date
             and referrals.referral_date <= periods.trial_end_date
     inner join {{ ref('int_cohort__referral_ages') }} as ages on referrals.referral_id = ages.referral_id
+),
+
+-- Samples by assessment factors: the referrals whose assessment shows one of the codes of the sample (FV.PROG.5,
+-- DECISIONS D62).
+in_samples as (
+    select distinct
+        samples.programme_id,
+        samples.sample_id,
+        factors.la_id,
+        factors.child_id,
+        factors.referral_date
+    from {{ ref('sample_factors') }} as samples
+    inner join {{ ref('int_spells__assessment_factors') }} as factors
+        on samples.assessment_factor_code = factors.assessment_factor_code
+),
+
+candidates as (
+    select
+        'referral' as anchor,
+        in_trial.*
+    from in_trial
+    union all
+    select
+        in_samples.sample_id as anchor,
+        in_trial.*
+    from in_trial
+    inner join in_samples
+        on
+            in_trial.programme_id = in_samples.programme_id
+            and in_trial.la_id = in_samples.la_id
+            and in_trial.child_id = in_samples.child_id
+            and in_trial.referral_date = in_samples.referral_date
 )
 
 -- Children occur once, with the first referral that counts as one; whether they are of age is asked of that referral
@@ -35,7 +67,7 @@ select
         when is_on_basis
             then
                 row_number() over (
-                    partition by programme_id, child_id, is_on_basis
+                    partition by programme_id, anchor, child_id, is_on_basis
                     order by
                         referral_date,
                         case when is_nfa then 1 else 0 end,
@@ -44,4 +76,4 @@ select
                         md5(la_id || '|' || child_id)
                 )
     end as entry_number
-from in_trial
+from candidates
