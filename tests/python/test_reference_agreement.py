@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from conftest import ROOT, land_rows, querying
@@ -20,6 +21,7 @@ Row = dict[str, Any]
 EVERY = 12
 EVERY_OF_VARIANT = 4
 FEWEST_CHILDREN = 2000
+FEWEST_IN_A_SAMPLE = 500
 OUTCOMES = ("became_looked_after", "started_cpp", "plan_days", "kinship_care", "reunified", "unauthorised_absence")
 WIDE = (
     "la_id",
@@ -217,9 +219,32 @@ def variant(synthetic: Paths, tmp_path_factory: pytest.TempPathFactory) -> Paths
     # The hand-written children of the made-up programme stand beside the generated ones.
     land_rows(paths, all_tables(VARIANT_CASES))
     for file in (f for f in synthetic.landing.rglob("*") if f.is_file()):
-        (paths.landing / file.relative_to(synthetic.landing)).symlink_to(file)
+        link = paths.landing / file.relative_to(synthetic.landing)
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(file)
+    assess(paths.landing)
     build(paths)
     return paths
+
+
+def assess(landing: Path) -> None:
+    """Give every generated referral with further action an assessment, which national extracts do not hold (C.1)."""
+    factors = "['3B,16A', '4A', '1C,2B,10A', '5A', '13A, 3C', '21', '16A', null]"
+    duckdb.execute(
+        f"""
+        copy (
+            select
+                min(return_year) as return_year, la_code, la_child_id, referral_date,
+                referral_date as assessment_start_date, cast(null as date) as assessment_authorisation_date,
+                ({factors})[1 + ('0x' || left(md5(la_code || la_child_id || referral_date), 6))::integer % 8]
+                    as assessment_factors,
+                'generated' as source_file, row_number() over (order by all) as source_row
+            from read_parquet('{landing}/cin_records/*.parquet', union_by_name = true)
+            where referral_nfa = '0'
+            group by la_code, la_child_id, referral_date
+        ) to '{landing}/cin_assessments/generated.parquet' (format parquet)
+        """
+    )
 
 
 def test_generated_children_of_every_programme_agree(variant: Paths) -> None:
@@ -241,6 +266,9 @@ def test_generated_children_of_every_programme_agree(variant: Paths) -> None:
     children = {programme: n for (mart, programme), n in result.compared.items() if mart == "fct_child_outcomes"}
     assert set(children) == {row["programme_id"] for row in seeds["programmes"]}
     assert min(children.values()) >= FEWEST_CHILDREN, children
+    samples = {(row["programme_id"], row["sample_id"].lower()) for row in seeds["sample_factors"]}
+    entered = Counter((r["programme_id"], r["anchor"]) for r in expected["outcome_values"])
+    assert min(entered[sample] for sample in samples) >= FEWEST_IN_A_SAMPLE, entered
 
 
 def test_every_mart_is_compared(variant: Paths, synthetic: Paths) -> None:
@@ -319,6 +347,7 @@ def check_named_child(case: Any, marts: Marts) -> None:
         got = values[reading]
         assert (got["is_in_sample"], got["is_fully_observed"]) == expected[:2], (case.why, reading)
         assert is_same(got["outcome_value"], expected[2]), (case.why, reading)
+    assert not set(case.without) & set(values), case.why
     if case.terms is not None:
         terms = sorted(marts["fct_absence_terms"].get(child, []), key=lambda r: int(r["term_order"]))
         columns = ("school_year", "term", "sessions_possible_count", "unauthorised_absence_count")

@@ -300,7 +300,7 @@ def protocol(inputs: Inputs) -> dict[str, Any]:
         rows = []
         for row in records(own):
             is_done = row.status == "implemented"
-            models = "" if pd.isna(row.model_names) else str(row.model_names)
+            models = "" if pd.isna(row.model) else str(row.model)
             place = models or (f"in {row.home}" if is_done else words.DASH)
             rows.append(
                 Row((str(row.clause), str(row.wording), f"{MARKS.get(str(row.status), '○')} {row.status}", place))
@@ -324,7 +324,7 @@ def protocol(inputs: Inputs) -> dict[str, Any]:
 
 
 def _clause_order(clause: str) -> tuple[str, int]:
-    stem, _, last = clause.rpartition(".")
+    stem, _, last = clause.partition(":")[0].rpartition(".")
     return (stem, int(last)) if last.isdigit() else (stem, 0 if last == "P" else 100 + int("0" + last[1:]))
 
 
