@@ -1749,8 +1749,8 @@ def safeguarding(name: str, why: str, *rows: Row, **expected: Any) -> None:
 
 safeguarding(
     "factor_at_the_second_referral",
-    "the first referral's assessment shows neglect only, the second's mental health: the sample begins with the second, after "
-    "go-live, and care on 10 April 2022 lies in its 18 months but not in those of the first",
+    "the first referral's assessment shows neglect only, the second's mental health: the sample begins with the "
+    "second, after go-live, and care on 10 April 2022 lies in its 18 months but not in those of the first",
     cin("FACTOR_AT_THE_SECOND_REFERRAL", "2020-08-31", la_code="335", closure_date="2020-09-10", closure_reason="RC8"),
     assessment(
         "FACTOR_AT_THE_SECOND_REFERRAL", "2020-08-31", "2020-09-01", la_code="335", assessment_factors="16A,14A"
@@ -1781,7 +1781,7 @@ safeguarding(
 )
 safeguarding(
     "thirteen_at_the_factor",
-    "born May 2008: 12 at the first referral, 13 at the one whose assessment shows domestic abuse: so in no such sample",
+    "born May 2008: 12 at the first referral, 13 at the one whose assessment shows domestic abuse",
     cin("THIRTEEN_AT_THE_FACTOR", "2021-04-30", la_code="335", birth_year=2008),
     cin("THIRTEEN_AT_THE_FACTOR", "2021-05-01", la_code="335", birth_year=2008),
     assessment("THIRTEEN_AT_THE_FACTOR", "2021-05-01", "2021-05-02", la_code="335", assessment_factors="3A,3B"),
