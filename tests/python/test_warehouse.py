@@ -83,6 +83,15 @@ def test_worked_questions_run(synthetic: Paths, tmp_path: Path) -> None:
         connection.close()
 
 
+def test_every_mart_has_a_worked_question_and_a_row_in_the_readme() -> None:
+    queries = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "analysis").glob("*.sql"))
+    rows = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    for path in sorted((ROOT / "models/marts").rglob("*.sql")):
+        assert f"ref('{path.stem}')" in queries, f"no query of analysis/ reads {path.stem}"
+        (row,) = [line for line in rows if f"`{path.stem}`" in line.split("|")[1]]
+        assert "(analysis/" in row and "?" in row.split("|")[3], f"README: {path.stem} has no example question"
+
+
 def test_readme_names_every_worked_question() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for path in (ROOT / "analysis").glob("*.sql"):

@@ -1,7 +1,8 @@
 {{ config(materialized='table') }}
 
--- Who is in a trial and from which day: by the first referral in the trial period, the first one of an alternative sample,
--- and the first start of care for outcomes that begin there. Treated: that day is on or after the go-live day of a treatment LA (FV.TREAT.1).
+-- Who is in a trial and from which day: by the first referral in the trial period, by the first one of an alternative
+-- sample, and by the first start of care for outcomes that begin there. Treated: that day is on or after the go-live
+-- day of a treatment LA (FV.TREAT.1).
 with entries as (
     select
         programme_id,

@@ -62,7 +62,19 @@ candidates as (
 -- (FV.SAMPLE.1, FV.SAMPLE.4, DECISIONS D59). On one day in two LAs: further action, then open longest, then a hash that
 -- cannot know which LA is treated.
 select
-    *,
+    programme_id,
+    anchor,
+    referral_id,
+    child_id,
+    la_id,
+    referral_date,
+    closure_date,
+    is_nfa,
+    primary_need,
+    is_unborn_at_referral,
+    age_at_referral_months,
+    is_of_age,
+    is_on_basis,
     case
         when is_on_basis
             then
