@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import shutil
 from collections import Counter
@@ -238,7 +239,7 @@ def assess(landing: Path) -> None:
                 referral_date as assessment_start_date, cast(null as date) as assessment_authorisation_date,
                 ({factors})[1 + ('0x' || left(md5(la_code || la_child_id || referral_date), 6))::integer % 8]
                     as assessment_factors,
-                'generated' as source_file, row_number() over (order by all) as source_row
+                'generated' as source_file, row_number() over (order by la_code, la_child_id, referral_date) as source_row
             from read_parquet('{landing}/cin_records/*.parquet', union_by_name = true)
             where referral_nfa = '0'
             group by la_code, la_child_id, referral_date
@@ -281,6 +282,41 @@ def test_every_mart_is_compared(variant: Paths, synthetic: Paths) -> None:
             ).fetchall()
         flat = [kind[:3] for kind in kinds if kind[3] < 2]
         assert not flat, f"one value or none: {flat}"
+
+
+def test_a_made_up_programme_takes_rows_only(variant: Paths) -> None:
+    """FV.PROG.5: the variant changes seeds and no model, and every mart about a programme has rows of each of them."""
+    for folder in ("models", "macros", "tests/dbt"):
+        for path in (p for p in (ROOT / folder).rglob("*") if p.is_file()):
+            assert (variant.root / path.relative_to(ROOT)).read_bytes() == path.read_bytes(), path.name
+    with (variant.root / "seeds/programmes/programmes.csv").open(newline="", encoding="utf-8") as handle:
+        programmes = {row["programme_id"] for row in csv.DictReader(handle)}
+    assert "made_up" in programmes and len(programmes) == 4
+    filled = {
+        "dim_programme_local_authorities": "is_treatment_la",
+        "fct_child_outcomes": "has_become_looked_after",
+        "fct_outcome_values": "outcome_value is not null",
+        "fct_sample_flow": "step = 'analysis sample' and is_after_go_live",
+        "fct_la_quarter_outcomes": "is_treatment_la and standardised_change is not null",
+        "fct_cem_strata": "is_treatment_la",
+        "fct_observability": "has_observed_after_go_live",
+        "fct_covariate_missingness": "arm = 'treated'",
+    }
+    with querying(variant) as connection:
+        for mart, condition in filled.items():
+            found = connection.execute(f"select distinct programme_id from marts.{mart} where {condition}").fetchall()
+            assert {row[0] for row in found} == programmes, mart
+        readings = connection.execute(
+            "select distinct outcome_id, reading_id from marts.fct_outcome_values "
+            "where programme_id = 'made_up' and is_in_sample"
+        ).fetchall()
+        terms = connection.execute(
+            "select count(*) > 0 from marts.fct_absence_terms where programme_id = 'made_up' and is_measured"
+        ).fetchone()
+    with (variant.root / "seeds/protocol/programme_outcomes.csv").open(newline="", encoding="utf-8") as handle:
+        asked = {(r["outcome_id"], r["reading_id"]) for r in csv.DictReader(handle) if r["programme_id"] == "made_up"}
+    assert set(readings) == asked
+    assert terms == (True,)
 
 
 def test_nobody_is_only_in_the_warehouse(synthetic: Paths) -> None:

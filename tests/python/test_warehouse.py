@@ -122,6 +122,32 @@ def test_trial_period_and_treatment_of_the_protocol(synthetic: Paths) -> None:
     assert [d[0] for d in live] == ["2021-07-01", "2021-11-01", "2022-03-01", "2022-07-01", "2022-11-01"]
 
 
+def test_trial_periods_of_the_sister_programmes(synthetic: Paths) -> None:
+    """FV.PROG.3, FV.PROG.5: the evaluators' own windows come out of their rows; a withdrawn LA is not treated."""
+    connection = duckdb.connect(str(synthetic.build_db), read_only=True)
+    try:
+        found = connection.execute(
+            "select programme_id, trial_start_date::varchar, trial_end_date::varchar "
+            "from intermediate.int_programmes__trial_periods order by 1"
+        ).fetchall()
+        ages = connection.execute(
+            "select programme_id, minimum_age_years, maximum_age_years from seeds.programmes order by 1"
+        ).fetchall()
+        withdrawn = connection.execute(
+            "select count(*), sum(is_treatment_la::integer) from intermediate.int_programmes__local_authorities "
+            "where role = 'treatment_withdrawn'"
+        ).fetchone()
+    finally:
+        connection.close()
+    assert found == [
+        ("family_safeguarding", "2020-03-01", "2022-11-24"),
+        ("family_valued", "2021-01-01", "2023-05-31"),
+        ("no_wrong_door", "2019-10-01", "2022-03-31"),
+    ]
+    assert ages == [("family_safeguarding", 0, 12), ("family_valued", 0, 17), ("no_wrong_door", 12, 17)]
+    assert withdrawn == (1, 0)
+
+
 def test_registered_children_are_nowhere(synthetic: Paths, tmp_path: Path) -> None:
     """DP.3: a child on the subject register is in no mart; everybody else stays."""
     import shutil

@@ -1360,7 +1360,7 @@ def outcome_columns(
             }
             if reading.outcome_id == "plan_days":
                 wide["plan_observable_share"] = observable_share(reading, Window(reading, anchor, context))
-        if reading.measure in DAYS_COLUMNS:
+        if reading.measure in DAYS_COLUMNS and reading.anchor == "REFERRAL":
             wide[DAYS_COLUMNS[reading.measure]] = value
     return wide, values
 
