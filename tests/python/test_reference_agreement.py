@@ -239,7 +239,8 @@ def assess(landing: Path) -> None:
                 referral_date as assessment_start_date, cast(null as date) as assessment_authorisation_date,
                 ({factors})[1 + ('0x' || left(md5(la_code || la_child_id || referral_date), 6))::integer % 8]
                     as assessment_factors,
-                'generated' as source_file, row_number() over (order by la_code, la_child_id, referral_date) as source_row
+                'generated' as source_file,
+                row_number() over (order by la_code, la_child_id, referral_date) as source_row
             from read_parquet('{landing}/cin_records/*.parquet', union_by_name = true)
             where referral_nfa = '0'
             group by la_code, la_child_id, referral_date
