@@ -170,7 +170,7 @@ def run_pytest(root: Path, node_ids: Iterable[str], workshop: Path) -> list[Resu
     account = workshop / "pytest.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={account}", *node_ids]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    if not account.is_file():
+    if done.returncode not in {0, 1} or not account.is_file():
         closing = "\n".join((done.stdout + done.stderr).strip().splitlines()[-10:])
         raise SfpcError(f"pytest did not run:\n{closing}")
     results = []
