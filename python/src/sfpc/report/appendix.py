@@ -158,7 +158,7 @@ def _unseen(inputs: Inputs, held: list[Study]) -> list[str]:
     outcomes = inputs.marts["dim_outcomes"]
     waiting = [words.lowered(str(label)) for label in outcomes.loc[outcomes["status"] == "planned", "label"]]
     if waiting:
-        said.append(f"Outcomes of the protocol that are not computed yet: {'; '.join(waiting)}.")
+        said.append(f"Outcomes of the protocol that are not estimated yet: {'; '.join(waiting)}.")
     register = inputs.marts["dim_local_authorities"]
     seen = set(inputs.marts["dim_programme_local_authorities"]["la_id"])
     absent = sorted(set(register["la_id"]) - seen)
