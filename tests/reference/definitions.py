@@ -635,16 +635,23 @@ class Programme:
         self.readings = [
             Reading(r, seeds) for r in seeds["programme_outcomes"] if r["programme_id"] == self.programme_id
         ]
-        self.samples: dict[str, set[str]] = defaultdict(set)
+        self.samples: dict[str, tuple[str | None, set[str]]] = {
+            tidy(r["sample_id"]) or "": (tidy(r["referral_basis"]), set())
+            for r in seeds["referral_samples"]
+            if r["programme_id"] == self.programme_id
+        }
         for r in seeds["sample_factors"]:
             if r["programme_id"] == self.programme_id:
-                self.samples[tidy(r["sample_id"]) or ""].add(r["assessment_factor_code"])
+                self.samples[tidy(r["sample_id"]) or ""][1].add(r["assessment_factor_code"])
 
-    def counts(self, referral: Row) -> bool:
-        """Whether a referral counts on the programme's basis (FV.SAMPLE.6)."""
-        if self.referral_basis == "WITHOUT_NFA":
+    def counts(self, referral: Row, sample_id: str) -> bool:
+        """Whether a referral counts in a sample: on its basis (FV.SAMPLE.6), with one of its factors if it has any."""
+        basis, factors = self.samples.get(sample_id, (self.referral_basis, set()))
+        if factors and not referral["factors"] & factors:
+            return False
+        if basis == "WITHOUT_NFA":
             return not referral["is_nfa"]
-        if self.referral_basis == "EPISODES_OF_NEED":
+        if basis == "EPISODES_OF_NEED":
             return bool(referral["is_need"])
         return True
 
@@ -866,18 +873,16 @@ def need_at(day: date, la_id: str, referrals: list[Row]) -> int | None:
 # ---------------------------------------------------------------------------------------------------
 
 
-def index_candidates(referrals: list[Row], programme: Programme, factors: set[str] | None = None) -> list[Row]:
+def index_candidates(referrals: list[Row], programme: Programme, sample_id: str) -> list[Row]:
     """The first referral in the trial period, or several of one day that no rule tells apart (FV.SAMPLE.1).
 
-    factors: only referrals whose assessment shows one of these codes count (an alternative sample, FV.PROG.5).
+    sample_id: REFERRAL, or an alternative sample of the programme (FV.PROG.5).
 
     On one day in two LAs: the one with further action, then the one that stayed open longest. An open
     referral has stayed open longest; one without further action and without a closure was never open
     (section 0, fact 3). What is left would go to a hash.
     """
-    in_trial = [r for r in referrals if programme.is_in_trial(r["referral_date"]) and programme.counts(r)]
-    if factors is not None:
-        in_trial = [r for r in in_trial if r["factors"] & factors]
+    in_trial = [r for r in referrals if programme.is_in_trial(r["referral_date"]) and programme.counts(r, sample_id)]
     return _best_of_first_day(in_trial, "referral_date", _rank_on_the_day)
 
 
@@ -1152,7 +1157,8 @@ def is_fully_observed(
     census for a referral, with assessments for a sample by their factors, the return on looked-after children for a
     start of care) since the trial began.
     """
-    entries = {"REFERRAL": "cin", "CARE_START": "cla"}.get(anchor.kind, "assessment")
+    goes_by_factors = bool(programme.samples.get(anchor.kind, (None, set()))[1])
+    entries = "cla" if anchor.kind == "CARE_START" else "assessment" if goes_by_factors else "cin"
     if not context.returns.cover(entries, anchor.la_id, programme.trial_start, anchor.day):
         return False
     if reading.measure == "POOLED_TERMS":
@@ -1519,14 +1525,15 @@ def add_child(
 ) -> None:
     """Add the rows of one child in one programme."""
     referrals = [
-        Anchor("REFERRAL", r, record, programme, context) for r in index_candidates(record.referrals, programme)
+        Anchor("REFERRAL", r, record, programme, context)
+        for r in index_candidates(record.referrals, programme, "REFERRAL")
     ]
     cares = [Anchor("CARE_START", q, record, programme, context) for q in care_candidates(record.periods, programme)]
     if not referrals and not cares:
         return
     kinds: dict[str, list[Anchor]] = {"REFERRAL": referrals, "CARE_START": cares}
-    for sample_id, factors in programme.samples.items():
-        entered = index_candidates(record.referrals, programme, factors)
+    for sample_id in programme.samples:
+        entered = index_candidates(record.referrals, programme, sample_id)
         kinds[sample_id] = [Anchor(sample_id, r, record, programme, context) for r in entered]
     candidates = []
     for chosen in product(*(of_kind or [None] for of_kind in kinds.values())):

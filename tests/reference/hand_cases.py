@@ -1915,6 +1915,15 @@ made_up(
     outcome={"age_at_referral_months": 58, "is_in_age_range": False},
 )
 made_up(
+    "another_basis",
+    "referred without further action on 1 August, with it on 5 November 2019: another sample counts the first",
+    cin("ANOTHER_BASIS", "2019-08-01", la_code="382", referral_nfa="1", primary_need=None),
+    cin("ANOTHER_BASIS", "2019-11-05", la_code="382"),
+    episode("ANOTHER_BASIS", "2020-08-02", la_code="382"),
+    outcome={"index_referral_date": day("2019-11-05"), "has_become_looked_after": True},
+    values={("became_looked_after", "any_basis"): (True, True, False)},
+)
+made_up(
     "factor_of_its_own_list",
     "its sample asks for 4A or 16A: 4B under the first referral is neither, 16A under the second begins it",
     cin("FACTOR_OF_ITS_OWN_LIST", "2019-11-05", la_code="382", closure_date="2019-12-05", closure_reason="RC7"),

@@ -56,6 +56,13 @@ last_returns as (
     group by la_id
 ),
 
+samples_by_factors as (
+    select distinct
+        programme_id,
+        sample_id
+    from {{ ref('sample_factors') }}
+),
+
 -- Where a programme censors at 18, the window ends the day before the birthday (FV.SAMPLE.5).
 windows as (
     select
@@ -125,11 +132,16 @@ left join {{ ref('int_programmes__coverage') }} as coverage
         and windows.source_kind = coverage.source_kind
         and {{ return_year('windows.window_start_date') }} = coverage.first_return_year
         and {{ return_year('windows.window_end_date') }} = coverage.last_return_year
+left join samples_by_factors
+    on windows.programme_id = samples_by_factors.programme_id and windows.anchor = samples_by_factors.sample_id
 left join {{ ref('int_programmes__coverage') }} as entry_coverage
     on
         windows.la_id = entry_coverage.la_id
-        and entry_coverage.source_kind
-        = case windows.anchor when 'referral' then 'cin' when 'care_start' then 'cla' else 'assessment' end
+        and entry_coverage.source_kind = case
+            when windows.anchor = 'care_start' then 'cla'
+            when samples_by_factors.sample_id is not null then 'assessment'
+            else 'cin'
+        end
         and {{ return_year('windows.entry_start_date') }} = entry_coverage.first_return_year
         and {{ return_year('windows.window_start_date') }} = entry_coverage.last_return_year
 left join last_returns on windows.la_id = last_returns.la_id

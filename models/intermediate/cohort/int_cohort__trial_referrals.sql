@@ -1,8 +1,31 @@
 {{ config(materialized='table') }}
 
-with in_trial as (
+-- A programme's referrals on its own basis, and its alternative samples of them: on another basis, or by what the
+-- assessment shows (FV.SAMPLE.6, FV.PROG.5, DECISIONS D62).
+with samples as (
+    select
+        programme_id,
+        'referral' as anchor,
+        referral_basis,
+        false as is_by_factors
+    from {{ ref('programmes') }}
+    union all
+    select
+        listed.programme_id,
+        listed.sample_id as anchor,
+        listed.referral_basis,
+        count(factors.assessment_factor_code) > 0 as is_by_factors
+    from {{ ref('referral_samples') }} as listed
+    left join {{ ref('sample_factors') }} as factors
+        on listed.programme_id = factors.programme_id and listed.sample_id = factors.sample_id
+    group by listed.programme_id, listed.sample_id, listed.referral_basis
+),
+
+in_trial as (
     select
         programmes.programme_id,
+        samples.anchor,
+        samples.is_by_factors,
         referrals.referral_id,
         referrals.child_id,
         referrals.la_id,
@@ -13,8 +36,9 @@ with in_trial as (
         ages.is_unborn_at_referral,
         ages.age_at_referral_months,
         {{ is_of_age('ages.age_at_referral_months', 'programmes') }} as is_of_age,
-        {{ is_on_referral_basis('referrals', 'programmes') }} as is_on_basis
+        {{ is_on_referral_basis('referrals', 'samples') }} as is_on_basis
     from {{ ref('programmes') }} as programmes
+    inner join samples on programmes.programme_id = samples.programme_id
     inner join {{ ref('int_programmes__evaluated') }} as evaluated
         on programmes.programme_id = evaluated.programme_id
     inner join {{ ref('int_programmes__trial_periods') }} as periods
@@ -26,9 +50,7 @@ with in_trial as (
     inner join {{ ref('int_cohort__referral_ages') }} as ages on referrals.referral_id = ages.referral_id
 ),
 
--- Samples by assessment factors: the referrals whose assessment shows one of the codes of the sample (FV.PROG.5,
--- DECISIONS D62).
-in_samples as (
+with_factors as (
     select distinct
         samples.programme_id,
         samples.sample_id,
@@ -41,21 +63,16 @@ in_samples as (
 ),
 
 candidates as (
-    select
-        'referral' as anchor,
-        in_trial.*
+    select in_trial.*
     from in_trial
-    union all
-    select
-        in_samples.sample_id as anchor,
-        in_trial.*
-    from in_trial
-    inner join in_samples
+    left join with_factors
         on
-            in_trial.programme_id = in_samples.programme_id
-            and in_trial.la_id = in_samples.la_id
-            and in_trial.child_id = in_samples.child_id
-            and in_trial.referral_date = in_samples.referral_date
+            in_trial.programme_id = with_factors.programme_id
+            and in_trial.anchor = with_factors.sample_id
+            and in_trial.la_id = with_factors.la_id
+            and in_trial.child_id = with_factors.child_id
+            and in_trial.referral_date = with_factors.referral_date
+    where not in_trial.is_by_factors or with_factors.child_id is not null
 )
 
 -- Children occur once, with the first referral that counts as one; whether they are of age is asked of that referral

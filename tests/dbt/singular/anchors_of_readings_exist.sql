@@ -5,6 +5,6 @@ select
     readings.reading_id,
     readings.anchor
 from {{ ref('programme_outcomes') }} as readings
-left join {{ ref('sample_factors') }} as samples
+left join {{ ref('referral_samples') }} as samples
     on readings.programme_id = samples.programme_id and readings.anchor = samples.sample_id
 where readings.anchor not in ('referral', 'care_start') and samples.sample_id is null
