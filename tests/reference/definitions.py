@@ -1531,15 +1531,21 @@ def add_child(
     cares = [Anchor("CARE_START", q, record, programme, context) for q in care_candidates(record.periods, programme)]
     if not referrals and not cares:
         return
-    kinds: dict[str, list[Anchor]] = {"REFERRAL": referrals, "CARE_START": cares}
-    for sample_id in programme.samples:
-        entered = index_candidates(record.referrals, programme, sample_id)
-        kinds[sample_id] = [Anchor(sample_id, r, record, programme, context) for r in entered]
+    samples = {
+        sample_id: [
+            Anchor(sample_id, r, record, programme, context)
+            for r in index_candidates(record.referrals, programme, sample_id)
+        ]
+        for sample_id in programme.samples
+    }
+    of_samples: dict[str, Anchor | None] = {
+        sample_id: next(iter(entered), None) for sample_id, entered in samples.items()
+    }
     candidates = []
-    for chosen in product(*(of_kind or [None] for of_kind in kinds.values())):
-        anchors: dict[str, Anchor | None] = dict(zip(kinds, chosen, strict=True))
+    for referral, care in product(referrals or [None], cares or [None]):
+        anchors: dict[str, Anchor | None] = {"REFERRAL": referral, "CARE_START": care, **of_samples}
         wide, values = outcome_columns(anchors, record, programme, context)
-        row = child_row(child_id, anchors["REFERRAL"], anchors["CARE_START"], record, programme, context) | wide
+        row = child_row(child_id, referral, care, record, programme, context) | wide
         candidates.append((row, values, anchors))
     candidates.sort(key=lambda c: _hash_of(c[0]))
     rows = [row for row, _, _ in candidates]
@@ -1547,6 +1553,11 @@ def add_child(
     key = {"programme_id": programme.programme_id, "child_id": child_id}
     for number, (_, values, _) in enumerate(candidates):
         found["outcome_values"] += [{**key, **value, "is_alternative": number > 0} for value in values]
+    nobody = dict.fromkeys(["REFERRAL", "CARE_START", *samples])
+    for sample_id, tied in samples.items():
+        for anchor in tied[1:]:
+            _, values = outcome_columns({**nobody, sample_id: anchor}, record, programme, context)
+            found["outcome_values"] += [{**key, **value, "is_alternative": True} for value in values]
     for value in candidates[0][1]:
         anchor = candidates[0][2][value["anchor"].upper()]
         if value["is_default"] and value["outcome_value"] is not None and len(candidates) == 1:
