@@ -1529,40 +1529,31 @@ def add_child(
         for r in index_candidates(record.referrals, programme, "REFERRAL")
     ]
     cares = [Anchor("CARE_START", q, record, programme, context) for q in care_candidates(record.periods, programme)]
+    key = {"programme_id": programme.programme_id, "child_id": child_id}
+    nobody: dict[str, Anchor | None] = dict.fromkeys(["REFERRAL", "CARE_START", *programme.samples])
+    for sample_id in programme.samples:
+        for number, start in enumerate(index_candidates(record.referrals, programme, sample_id)):
+            anchor = Anchor(sample_id, start, record, programme, context)
+            _, values = outcome_columns({**nobody, sample_id: anchor}, record, programme, context)
+            found["outcome_values"] += [{**key, **value, "is_alternative": number > 0} for value in values]
     if not referrals and not cares:
         return
-    samples = {
-        sample_id: [
-            Anchor(sample_id, r, record, programme, context)
-            for r in index_candidates(record.referrals, programme, sample_id)
-        ]
-        for sample_id in programme.samples
-    }
-    of_samples: dict[str, Anchor | None] = {
-        sample_id: next(iter(entered), None) for sample_id, entered in samples.items()
-    }
     candidates = []
     for referral, care in product(referrals or [None], cares or [None]):
-        anchors: dict[str, Anchor | None] = {"REFERRAL": referral, "CARE_START": care, **of_samples}
+        anchors = {**nobody, "REFERRAL": referral, "CARE_START": care}
         wide, values = outcome_columns(anchors, record, programme, context)
         row = child_row(child_id, referral, care, record, programme, context) | wide
         candidates.append((row, values, anchors))
     candidates.sort(key=lambda c: _hash_of(c[0]))
     rows = [row for row, _, _ in candidates]
     found["child_outcomes"].append({**rows[0], "tie_candidates": rows if len(rows) > 1 else []})
-    key = {"programme_id": programme.programme_id, "child_id": child_id}
     for number, (_, values, _) in enumerate(candidates):
         found["outcome_values"] += [{**key, **value, "is_alternative": number > 0} for value in values]
-    nobody = dict.fromkeys(["REFERRAL", "CARE_START", *samples])
-    for sample_id, tied in samples.items():
-        for anchor in tied[1:]:
-            _, values = outcome_columns({**nobody, sample_id: anchor}, record, programme, context)
-            found["outcome_values"] += [{**key, **value, "is_alternative": True} for value in values]
     for value in candidates[0][1]:
-        anchor = candidates[0][2][value["anchor"].upper()]
+        of_value = candidates[0][2][value["anchor"].upper()]
         if value["is_default"] and value["outcome_value"] is not None and len(candidates) == 1:
-            assert anchor is not None
-            keys = stratum_keys(anchor, record, context)
+            assert of_value is not None
+            keys = stratum_keys(of_value, record, context)
             found["cem_strata"].append({**key, "outcome_id": value["outcome_id"], **keys})
     for reading in programme.readings:
         if reading.measure == "POOLED_TERMS" and reading.is_default and referrals and referrals[0].is_of_age:
