@@ -30,6 +30,7 @@ CLAUSE = re.compile(r"\b(?:FV\.[A-Z]+\.(?:[A-Z]?\d+|P)|DP\.\d+)\b")
 _RANGE = re.compile(r"((?:FV\.[A-Z]+|DP)\.)(\d+) (?:to|-) (?:\1|\.)?(\d+)")
 _LIST = re.compile(r"((?:FV\.[A-Z]+)\.)\d+((?:, | and |,? ?\.)\.?\d+)+")
 _WIDTH = 110
+_MOST_ROWS = 8
 
 
 def cited_clauses(text: str) -> set[str]:
@@ -120,16 +121,20 @@ def registered(root: Path, clause: str) -> dict[str, str]:
 
 
 def readings_of(root: Path, clause: str) -> list[str]:
-    """How the clause is read: the rows of the seeds that cite it, and the decisions whose heading does."""
+    """How the clause is read: the rows of the seeds that cite it (the first of each file), and the decisions that do."""
     said = []
     for path in sorted((root / "seeds").rglob("*.csv")):
         if path.stem == "protocol_clauses":
             continue
+        rows = []
         with path.open(newline="", encoding="utf-8") as handle:
             for number, row in enumerate(csv.DictReader(handle), start=2):
                 if clause in (row.get("clause") or "").split(";"):
                     named = [f"{k} {v}" for k, v in row.items() if v and k not in {"clause", "source"}]
-                    said.append(f"{path.name} row {number}: {', '.join(named)}")
+                    rows.append(f"{path.name} row {number}: {', '.join(named)}")
+        said += rows[:_MOST_ROWS]
+        if len(rows) > _MOST_ROWS:
+            said.append(f"{path.name}: {len(rows) - _MOST_ROWS} more rows")
     decisions = (root / "DECISIONS.md").read_text(encoding="utf-8")
     headings = re.findall(r"^## (D\d+ .*)$", decisions, re.MULTILINE)
     return said + [f"DECISIONS {heading}" for heading in headings if clause in cited_clauses(heading)]
