@@ -121,7 +121,7 @@ def registered(root: Path, clause: str) -> dict[str, str]:
 
 
 def readings_of(root: Path, clause: str) -> list[str]:
-    """How the clause is read: the rows of the seeds that cite it (the first of each file), and the decisions that do."""
+    """How the clause is read: the rows of the seeds that cite it (the first of each), and the decisions that do."""
     said = []
     for path in sorted((root / "seeds").rglob("*.csv")):
         if path.stem == "protocol_clauses":
