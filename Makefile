@@ -11,6 +11,7 @@ export OPENBLAS_NUM_THREADS := 1
 SIZE ?= small
 SEED ?= 20210701
 RETURNS ?=
+CLAUSE ?=
 
 .PHONY: help
 help: ## list the verbs
@@ -49,6 +50,10 @@ returns: setup ## land statutory returns (CIN census XML, SSDA903 CSV) of RETURN
 .PHONY: recovery
 recovery: setup ## 50 seeds of a reduced set: does the estimate recover the planted effect?
 	@$(BIN)/sfpc recovery
+
+.PHONY: trace
+trace: setup ## what implements a clause: CLAUSE=FV.OUT.P builds and tests it on data/landing and prints wording, models, results
+	@$(BIN)/sfpc trace "$(CLAUSE)"
 
 .PHONY: bench
 bench: setup ## speed, as ratios measured in one run (never part of the tests)

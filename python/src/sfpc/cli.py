@@ -95,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     child = verb("recovery", _recovery, "many seeds of a reduced set: is the planted effect recovered?")
     child.add_argument("--seeds", type=int, default=50)
     child.add_argument("--workers", type=int, default=2)
+    child = verb("trace", _trace, "build and test what implements a clause of the protocol, and print it")
+    child.add_argument("clause", help="id of the clause, as the register has it")
+    child.add_argument("--no-pytest", action="store_true", help="models and their tests only")
     verb("bench", _bench, "speed, as ratios measured in one run")
     verb("bench-landing", _bench_landing, "speed and memory of the CIN census reader on generated returns")
     return parser
@@ -197,6 +200,12 @@ def _recovery(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.recovery import run_recovery
 
     run_recovery(paths, options.seeds, options.workers)
+
+
+def _trace(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.trace import run_trace
+
+    run_trace(paths, options.clause, with_pytest=not options.no_pytest)
 
 
 def _bench(paths: Paths, options: argparse.Namespace) -> None:
