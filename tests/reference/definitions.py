@@ -584,6 +584,7 @@ class Reading:
     def __init__(self, row: Row, seeds: dict) -> None:
         self.outcome_id, self.reading_id = row["outcome_id"], row["reading_id"]
         self.is_default = is_yes(row["is_default"])
+        self.is_trend = is_yes(row["is_trend_reading"])
         self.anchor, self.measure = tidy(row["anchor"]), tidy(row["measure"])
         self.window_months = int(row["window_months"]) if row["window_months"] else None
         self.window_terms = int(row["window_terms"]) if row["window_terms"] else None
