@@ -358,14 +358,13 @@ def _has_plan(row: Row) -> bool:
 
 
 def _latest_closure(rows: list[Row]) -> tuple[date | None, str | None]:
-    """Closure date and reason, each from the latest return with a value (within a return: the later)."""
-    dates = [(int(r["return_year"]), as_date(r["closure_date"])) for r in rows if r.get("closure_date")]
-    reasons = [
-        (int(r["return_year"]), as_date(r.get("closure_date")) or date.min, tidy(r["closure_reason"]))
+    """The closure of the latest return that states one, with its own reason (D6, D62); within a return the later."""
+    stated = [
+        (bool(r.get("closure_date")), int(r["return_year"]), as_date(r["closure_date"]), tidy(r.get("closure_reason")))
         for r in rows
-        if tidy(r.get("closure_reason"))
     ]
-    return (max(dates)[1] if dates else None), (max(reasons)[2] if reasons else None)
+    _, _, day, reason = max(stated, key=lambda c: (*c[:2], c[2] or date.min, c[3] or ""))
+    return day, reason
 
 
 def _earliest_need(rows: list[Row], needs: dict[str | None, int]) -> int | None:
@@ -407,7 +406,8 @@ def plans(cin_records: Iterable[Row], children: Children, spells: list[Row], ret
             end = max(stated)[1]
         else:
             closures = [closed[la_id, child_id, as_date(r["referral_date"])] for r in rows]
-            all_closed = all(c is not None for c in closures)
+            # A closure before the plan began cannot have ended it (D62).
+            all_closed = all(c is not None and c >= start for c in closures)
             end = max(closures) if all_closed else _unseen_end(rows, la_id, returns)
         out.append({"la_id": la_id, "child_id": child_id, "kind": kind, "start_date": start, "end_date": end})
     return out
@@ -894,16 +894,13 @@ class Anchor:
         self.kind, self.start, self.la_id = kind, start, start["la_id"]
         self.day: date = start["referral_date" if kind == "REFERRAL" else "care_start_date"]
         self.birth = birth_of(record)
-        self.is_unborn = (
-            is_unborn_at(self.day, self.la_id, self.birth, record, context.areas)
-            if kind == "REFERRAL"
-            else self.birth is not None and self.birth > (self.day.year, self.day.month)
-        )
+        # A child in care is born, whatever its month of birth says; only a referral can be about the unborn (D62).
+        self.is_unborn = kind == "REFERRAL" and is_unborn_at(self.day, self.la_id, self.birth, record, context.areas)
         self.age_months = None
         if self.is_unborn:
             self.age_months = 0
         elif self.birth is not None:
-            self.age_months = months_of((self.day.year, self.day.month)) - months_of(self.birth)
+            self.age_months = max(months_of((self.day.year, self.day.month)) - months_of(self.birth), 0)
         self.is_of_age = programme.is_of_age(self.age_months)
         self.is_treated = programme.is_treated(self.la_id, self.day)
         self.is_looked_after = is_looked_after_at(self.day, record.periods)
@@ -1024,23 +1021,25 @@ def is_of_school_age(birth: tuple[int, int] | None, school_year: int) -> bool:
     return 5 <= (months_of((school_year - 1, 8)) - months_of(birth)) // 12 <= 15
 
 
-def sessions_of(record: ChildRecord, school_year: int, term: str) -> tuple[int, int] | None:
+def sessions_of(record: ChildRecord, school_year: int, term: str, terms: SchoolTerms) -> tuple[int, int] | None:
     """Possible sessions of a term and those missed without authorisation, over all enrolments (C.2).
 
-    None where no enrolment states them (of summer: both halves), and where the year has more sessions than a
-    year can have.
+    An enrolment states a half where it states both figures and the half was collected (D62). None where no enrolment
+    states the term (of summer: both halves), and where the year has more sessions than a year can have.
     """
-    rows = [r for r in record.absence if int(r["school_year"]) == school_year]
-    of_year = [r.get(f"sessions_possible_{half}") or 0 for r in rows for halves in HALVES.values() for half in halves]
-    if sum(of_year) > MOST_SESSIONS_OF_A_YEAR:
+    stated: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for row in (r for r in record.absence if int(r["school_year"]) == school_year):
+        for name, halves in HALVES.items():
+            for half in halves if terms.collected[school_year, name] else ():
+                figures = row[f"sessions_possible_{half}"], row[f"unauthorised_absence_{half}"]
+                if None not in figures:
+                    stated[half].append(figures)
+    if sum(possible for halves in stated.values() for possible, _ in halves) > MOST_SESSIONS_OF_A_YEAR:
         return None
-    totals = []
-    for measure in ("sessions_possible", "unauthorised_absence"):
-        halves = [[r[f"{measure}_{half}"] for r in rows if r[f"{measure}_{half}"] is not None] for half in HALVES[term]]
-        if not all(halves):
-            return None
-        totals.append(sum(sum(half) for half in halves))
-    return totals[0], totals[1]
+    of_term = [stated[half] for half in HALVES[term]]
+    if not all(of_term):
+        return None
+    return sum(p for half in of_term for p, _ in half), sum(u for half in of_term for _, u in half)
 
 
 class Term:
@@ -1077,7 +1076,7 @@ def absence_terms(reading: Reading, anchor: Anchor, record: ChildRecord, context
             school_year,
             term,
             anchor,
-            sessions_of(record, school_year, term) if context.terms.collected[school_year, term] else None,
+            sessions_of(record, school_year, term, context.terms),
         )
         for order, (begin, school_year, term) in enumerate(following, start=1)
     ]

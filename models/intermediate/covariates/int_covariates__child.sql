@@ -73,7 +73,11 @@ plans as (
         plans.cpp_start_date,
         plans.reported_previous_count,
         plans.cpp_start_date < entries.anchor_date
-        and (entries.anchor = 'care_start' or plans.referral_date <> entries.anchor_date) as is_earlier,
+        and (
+            entries.anchor = 'care_start'
+            or plans.referral_date <> entries.anchor_date
+            or plans.la_id <> entries.la_id
+        ) as is_earlier,
         row_number() over (
             partition by entries.entry_id, plans.cpp_start_date >= entries.anchor_date
             order by plans.cpp_start_date, plans.la_id
