@@ -828,9 +828,10 @@ def previous_cpp_count(record: ChildRecord, day: date, index: Row | None, areas:
     next_start = min((start for start, _ in found if start >= day), default=None)
     stated = []
     for (start, _), reports in found.items():
-        counts = [int(r["cpp_previous_count"]) for r in reports if r.get("cpp_previous_count") is not None]
-        if start == next_start and counts:
-            stated.append(min(counts))
+        first = min(int(r["return_year"]) for r in reports)
+        counts = [r.get("cpp_previous_count") for r in reports if int(r["return_year"]) == first]
+        if start == next_start:
+            stated += [int(c) for c in counts if c is not None]
     return max(len(earlier), *stated, 0)
 
 
