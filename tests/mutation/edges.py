@@ -20,9 +20,10 @@ from hand_cases import la_figure, looked_after, table_of
 Row = dict[str, Any]
 
 # Comparison LAs, treatment LAs and trailblazers of the programmes and of the variant's, a reorganised area (928, 940,
-# 941), and two LAs with a year for which they sent no return (see GAPS).
+# 941), and LAs with a year for which they sent no return (see GAPS).
 LAS = ["306", "306", "937", "937", "391", "331", "841", "928", "941", "382", "892", "394", "860", "830", "354", "301"]
-GAPS = {("354", "cla", 2023), ("301", "cin", 2022)}
+GAPS = {("354", "cla", 2023), ("354", "cla", 2019), ("301", "cin", 2022), ("301", "cin", 2019), ("301", "cla", 2025)}
+GAPS |= {("394", "cin", year) for year in (2024, 2025)}
 EDGES = [
     date.fromisoformat(day)
     for day in (
@@ -33,7 +34,7 @@ EDGES = [
         "2021-04-01 2020-07-01 2021-09-01 2022-01-01 2022-04-18 2021-04-05 2022-08-31 2020-02-29 2021-08-31 2022-03-31 "
         "2022-09-30 2023-03-31 2023-09-30 "
         # matching windows
-        "2017-07-01 2019-12-31 2017-11-01 2020-04-30 2016-04-01 2018-10-01"
+        "2017-07-01 2019-12-31 2017-11-01 2020-04-30 2016-04-01 2018-10-01 2018-04-15 2019-04-15"
     ).split()
 ]
 MONTHS = [0, 0, 1, 3, 6, 9, 12, 12, 15, 15, 18, 18, 24, -1, -6, -14]
@@ -250,11 +251,11 @@ def numbered(rows: list[Row], number: int) -> list[Row]:
 
 FIGURES = [
     la_figure(la, measure, day, value)
-    for la in ("306", "937", "928", "941", "940")
+    for number, la in enumerate(("306", "937", "928", "941", "940", "391"))
     for measure, day, value in (
-        ("pupils_fsm_pct", "2020-12-31", "20.5"),
-        ("pupils_fsm_pct", "2021-07-01", "21.5"),
-        ("pupils_white_british_pct", "2021-06-30", "60"),
+        ("pupils_fsm_pct", "2020-12-31", f"{20 + number}.5"),
+        ("pupils_fsm_pct", "2021-07-01" if number % 2 else "2021-08-30", f"{10 + number}.5"),
+        ("pupils_white_british_pct", "2021-06-30" if number % 2 else "2020-12-31", f"{60 + number}"),
         ("pupils_white_british_pct", "2022-01-20", "c"),
     )
 ]
@@ -270,6 +271,7 @@ def tables_of(drawn: list[list[Row]]) -> dict[str, list[Row]]:
     tables["cin_records"] += [cin("B", "2018-03-01", return_year=y, la_code=c) for c in codes for y in YEARS]
     tables["cla_episodes"] += [episode("B", "2016-05-01", return_year=y, la_code=c) for c in codes for y in YEARS]
     tables["la_statistics"] += FIGURES
+    tables["data_windows"] += WINDOWS
     everything = all_tables([Case("edges", "", dict(tables), ("la", "306", "EDGES"))])
     kinds = {"cin_records": "cin", "cla_episodes": "cla", "cla_children": "cla", "cin_assessments": "cin"}
     return {
@@ -278,4 +280,9 @@ def tables_of(drawn: list[list[Row]]) -> dict[str, list[Row]]:
     }
 
 
+# Landing cut the returns to these days (DP.2); both ends are ends of somebody's window.
+WINDOWS: list[Row] = [
+    {"landing_table": table, "first_date": date(2017, 7, 1), "last_date": date(2024, 9, 30)}
+    for table in ("cin_records", "cla_episodes")
+]
 YEARS = range(2016, LAST_RETURN_YEAR + 1)

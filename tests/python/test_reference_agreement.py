@@ -36,6 +36,7 @@ WIDE = (
     "age_at_referral_months",
     "is_unborn_at_referral",
     "is_looked_after_at_referral",
+    "first_care_start_date_in_window",
     "care_start_la_id",
     "care_start_date",
     "age_at_care_start_months",
@@ -102,7 +103,11 @@ MARTS = {
     "fct_outcome_values": ("outcome_values", ("programme_id", "outcome_id", "reading_id"), VALUES),
     "fct_absence_terms": ("absence_terms", ("programme_id", "term_order"), TERMS),
     "fct_cem_strata": ("cem_strata", ("programme_id", "outcome_id"), STRATA),
-    "fct_care_periods": ("care_periods", ("la_id", "care_start_date"), ("care_end_date",)),
+    "fct_care_periods": (
+        "care_periods",
+        ("la_id", "care_start_date"),
+        ("care_end_date", "end_reason", "is_end_inferred"),
+    ),
     "fct_referral_spells": (
         "referral_spells",
         ("la_id", "referral_date"),
@@ -110,7 +115,12 @@ MARTS = {
     ),
 }
 # Where a column of a mart has another name here.
-MART_NAMES = {"closure_reason": "closure_reason_code", "is_need": "is_episode_of_need"}
+MART_NAMES = {
+    "closure_reason": "closure_reason_code",
+    "is_need": "is_episode_of_need",
+    "end_reason": "reason_care_ceased_code",
+    "first_care_start_date_in_window": "first_care_start_date",
+}
 
 
 def md5_of(child_id: tuple[str, ...]) -> str:

@@ -500,8 +500,10 @@ def care_periods(cla_episodes: Iterable[Row], children: Children, seeds: dict, r
         report = _report_of_episode(row)
         latest[key] = max(report, latest.get(key, report))
     episodes: dict[tuple, list[Row]] = defaultdict(list)
-    for (la_id, child_id, start), (year, _, end, ceased, new, placement) in sorted(latest.items()):
+    for (la_id, child_id, start), (year, _, end, ceased, new, placement, stated) in sorted(latest.items()):
         episode = {
+            # A period cannot start after one of its episodes (C.1).
+            "stated_start": stated if date.min < stated <= start else None,
             "start": start,
             "end": None if end == date.min else end,
             "ceased": ceased,
@@ -528,7 +530,8 @@ def _report_of_episode(row: Row) -> tuple:
     if ceased == "-10":
         end, ceased = None, None
     new, placement = tidy(row.get("reason_for_new_episode")), tidy(row.get("placement"))
-    return int(row["return_year"]), end is not None, end or date.min, ceased or "", new or "", placement or ""
+    stated = as_date(row.get("period_start_date")) or date.min
+    return int(row["return_year"]), end is not None, end or date.min, ceased or "", new or "", placement or "", stated
 
 
 def chain_episodes(episodes: list[Row]) -> list[Row]:
@@ -548,22 +551,33 @@ def chain_episodes(episodes: list[Row]) -> list[Row]:
     out = []
     for number, of_period in enumerate(periods):
         last = of_period[-1]
-        following = periods[number + 1][0]["start"] if number + 1 < len(periods) else None
+        following = _start_of(periods[number + 1]) if number + 1 < len(periods) else None
         goes_on = last["ceased"] == "X1" and following is None and last["over_by"] is None
         stated = None if goes_on else last["end"]
         end = min((d for d in (stated or last["over_by"], following) if d is not None), default=None)
         out.append(
             {
-                "care_start_date": of_period[0]["start"],
+                "care_start_date": _start_of(of_period),
                 "care_end_date": end,
-                "end_reason": (last["ceased"] or None) if stated is not None and stated == end else None,
-                "placements": [episode["placement"] or None for episode in of_period],
+                "end_reason": last["ceased"] if last["ceased"] not in {"", "X1"} and stated and stated == end else None,
+                "is_end_inferred": stated is None and end is not None,
+                # Where the first episode is not seen, neither is the first placement (C.1).
+                "placements": [e["placement"] or None for e in of_period]
+                if _start_of(of_period) == of_period[0]["start"]
+                else [None],
             }
         )
     return out
 
 
+def _start_of(episodes: list[Row]) -> date:
+    """The start of a period: of its first episode, or an earlier one that the file of one row a year states (D42)."""
+    return min(episode["stated_start"] or episode["start"] for episode in episodes)
+
+
 def _begins_a_period(episode: Row, previous: Row) -> bool:
+    if episode["stated_start"] and previous["stated_start"]:
+        return bool(episode["stated_start"] != previous["stated_start"])
     is_start = episode["new"] == "S"
     if previous["end"] is None:
         return is_start
