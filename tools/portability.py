@@ -2,9 +2,9 @@
 
 Traps are texts that another engine runs without an error and answers differently (``traps_of``; the tests run them). As
 a script, for `make portable`: every model is compiled by dbt for Spark and for PostgreSQL, without a connection, and
-what comes out is parsed by sqlglot in the dialect of the engine. That shows macros and functions that an engine does not
-have at all and text that it cannot read. It does not show that a name resolves, that types fit or that rows are equal:
-that takes a run on the engine, and a comparison of the marts.
+what comes out is parsed by sqlglot in the dialect of the engine. That shows macros that an engine lacks and text that
+its grammar does not allow. It does not show that a function or a name exists there, that types fit or that rows are
+equal: that takes a run on the engine, and a comparison of the marts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ ENGINES = ("spark", "postgres")
 # model makes from these. Anything else says where its nulls go.
 NEVER_NULL = {
     *("anchor", "anchor_date", "bound_date", "care_period_id", "care_start_date", "child_count", "child_id", "cohort"),
-    *("cin_plan_start_date", "cpp_start_date", "end_date", "episode_start_date", "first_date", "la_child_id", "la_code"),
+    *(
+        "cin_plan_start_date",
+        "cpp_start_date",
+        "end_date",
+        "episode_start_date",
+        "first_date",
+        "la_child_id",
+        "la_code",
+    ),
     *("la_id", "outcome_id", "programme_id", "reading_id", "referral_date", "referral_id", "return_year", "shown_code"),
     *("source_row", "start_date", "stay_end_date", "stay_start_date", "owner_month_number", "window_start_date"),
 }
@@ -37,7 +45,7 @@ ORDERED_ALL_THE_SAME = {
 }
 # Casts of raw text that are made on purpose, by model.
 RAW_CASTS = {
-    "stg_la__statistics": "markers are taken out before; any other text stops DuckDB and PostgreSQL and is null on Spark",
+    "stg_la__statistics": "any text but a number or a marker stops DuckDB and PostgreSQL, and is null on Spark",
     "stg_la__published_figures": "as stg_la__statistics; years are judged by their length first",
 }
 
@@ -136,6 +144,11 @@ sfpc:
     spark: {type: spark, method: session, host: NA, schema: main, threads: 1}
     postgres: {type: postgres, host: nowhere, user: nobody, password: none, port: 5432, dbname: sfpc, schema: main}
 """
+# What an engine can only do from some release on, or not at all, though its grammar allows it.
+LIMITS = {
+    "spark": {r"\bwith recursive\b": "recursive CTE: Spark 4.0 or newer"},
+    "postgres": {r"\bmax\(\s*(?:is|has)_": "max of a boolean"},
+}
 # dbt-spark wants to import pyspark before it reads a profile of a session; nothing is asked of it while compiling.
 COMPILE = (
     "import sys, types; sys.modules['pyspark'] = types.ModuleType('pyspark'); from dbt.cli.main import cli; "
@@ -182,6 +195,10 @@ def main() -> int:
         print(f"{engine}: {len(models)} models compile, {len(models) - len(unread)} are read by the dialect")
         for name, reason in unread.items():
             print(f"  {name} would not run: {reason}")
+        for name, sql in sorted(models.items()):
+            for pattern, reason in LIMITS[engine].items():
+                if re.search(pattern, sql):
+                    print(f"  {name} runs with a limit: {reason}")
         refused += len(unread)
     print("not silent, but different where the data are bad:")
     for name, reason in RAW_CASTS.items():

@@ -81,7 +81,9 @@ def _all_mutants_of(model: str, sql: str) -> Iterator[Mutant]:
         return any(start < place < end for start, end in texts)
 
     def mutant(kind: str, start: int, end: int, after: str) -> Mutant:
-        around = " ".join(f"{sql[max(0, start - 60) : start]}[{sql[start:end]} -> {after}]{sql[end : end + 50]}".split())
+        around = " ".join(
+            f"{sql[max(0, start - 60) : start]}[{sql[start:end]} -> {after}]{sql[end : end + 50]}".split()
+        )
         return Mutant(model, kind, sql[start:end], after, start, sql[:start] + after + sql[end:], around)
 
     for found in TOKEN.finditer(sql):

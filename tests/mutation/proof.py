@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+from edges import children, tables_of
 from hypothesis import HealthCheck, Phase, given, settings
+from mutants import Mutant
+from replay import MUTANT_SCHEMA, Project, Replay
 
 from aggregates import Evaluation, last_follow_ups, sample_flow, trend_cells
 from definitions import evaluate
-from edges import children, tables_of
-from mutants import Mutant
-from replay import MUTANT_SCHEMA, Project, Replay
 from test_reference_agreement import MART_NAMES, MARTS, compare, is_same, md5_of
 
 Row = dict[str, Any]

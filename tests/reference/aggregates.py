@@ -70,9 +70,7 @@ def last_follow_ups(evaluation: Evaluation) -> dict[tuple[str, str], date]:
     for programme in evaluation.programmes:
         for reading in (r for r in programme.readings if r.is_default):
             if reading.window_months is not None:
-                out[programme.programme_id, reading.outcome_id] = add_months(
-                    programme.trial_end, reading.window_months
-                )
+                out[programme.programme_id, reading.outcome_id] = add_months(programme.trial_end, reading.window_months)
             else:
                 terms = evaluation.context.terms
                 following = terms.after(programme.trial_end, reading.window_terms or 0)

@@ -2001,7 +2001,11 @@ case(
     child_id=("la", "306", "PERIODS_STATED"),
     periods=[("2021-03-05", "2021-09-01"), ("2021-09-01", "2022-09-05")],
 )
-for name, birth, la in (("EIGHTEEN_IN_A_QUARTER", (2000, 2), "306"), ("TWELVE_IN_A_QUARTER", (2006, 2), "807")):
+for name, birth, la in (
+    ("EIGHTEEN_IN_A_QUARTER", (2000, 2), "306"),
+    ("TWELVE_IN_A_QUARTER", (2006, 2), "807"),
+    ("ELEVEN_IN_A_QUARTER", (2006, 3), "807"),
+):
     case(
         name.lower(),
         "care from 1 February 2018, before the trial: an entrant to the trend by age alone (FV.MATCH.3)",
@@ -2011,6 +2015,242 @@ for name, birth, la in (("EIGHTEEN_IN_A_QUARTER", (2000, 2), "306"), ("TWELVE_IN
         outcome=None,
         periods=[("2018-02-01", "2018-09-01")],
     )
+
+NORTHAMPTONSHIRE = ("940", "941")
+for name, closures, expected in (
+    ("LATER_CLOSURE", (("2021-06-01", "RC7"), ("2021-12-01", "RC8")), ("2021-12-01", "RC8")),
+    ("SAME_CLOSURE", (("2021-06-01", "RC7"), ("2021-06-01", "RC8")), ("2021-06-01", "RC8")),
+    ("ONE_REASON", (("2021-06-01", "RC7"), ("2021-06-01", None)), ("2021-06-01", "RC7")),
+):
+    case(
+        f"two_codes_of_an_area_{name.lower()}",
+        "both codes of the area report one referral in one year, with two needs: the later closure, no need",
+        *(
+            cin(
+                name,
+                "2021-05-10",
+                la_code=code,
+                primary_need=need,
+                closure_date=closure,
+                closure_reason=reason,
+            )
+            for code, need, (closure, reason) in zip(NORTHAMPTONSHIRE, ("N1", "N4"), closures, strict=True)
+        ),
+        child_id=("la", "928", name, "2013-05"),
+        outcome={"primary_need": None},
+        spells=[
+            {
+                "la_code": "940",
+                "closure_date": day(expected[0]),
+                "closure_reason": expected[1],
+                "primary_need": None,
+            }
+        ],
+    )
+case(
+    "two_las_same_day_one_forgets",
+    "open in Croydon for a month; Newcastle forgets its referral of that day after March 2022: 31 days",
+    cin("ONE_FORGETS", "2022-03-10", pupil_id="PUPILFORGETS"),
+    cin(
+        "ONE_FORGETS",
+        "2022-03-10",
+        return_year=2023,
+        pupil_id="PUPILFORGETS",
+        closure_date="2022-04-10",
+        closure_reason="RC7",
+    ),
+    cin("ONE_FORGETS_N", "2022-03-10", la_code="391", pupil_id="PUPILFORGETS"),
+    child_id=("pupil", "PUPILFORGETS"),
+    outcome={"cin_episode_days": 31},
+)
+for kind, days_column in (("cin_plan", "cin_plan_days"), ("cpp", "cpp_days")):
+    name, pupil = f"{kind}_TWO_LAS".upper(), f"PUPIL{kind.upper()}TWO"
+    start, end = f"{kind}_start_date", f"{kind}_end_date"
+    case(
+        f"{kind}_in_two_las_one_forgets",
+        "two LAs start a plan on 1 April 2022: Croydon's is in no return after 2023: 364 days",
+        cin(name, "2022-03-10", return_year=2023, pupil_id=pupil, **{start: "2022-04-01"}),
+        *(
+            cin(
+                f"{name}_N",
+                "2022-03-15",
+                return_year=year,
+                la_code="391",
+                pupil_id=pupil,
+                **{start: "2022-04-01", end: "2022-05-01"},
+            )
+            for year in (2023, 2024)
+        ),
+        child_id=("pupil", pupil),
+        outcome={"plan_days": 364, days_column: 364},
+    )
+case(
+    "plan_ends_with_its_own_case",
+    "Croydon's referral and with it the plan of 1 June closed on 1 July 2022: 30 days; Newcastle's goes on",
+    cin(
+        "OWN_CASE",
+        "2022-03-10",
+        return_year=2023,
+        pupil_id="PUPILOWNCASE",
+        cin_plan_start_date="2022-06-01",
+        closure_date="2022-07-01",
+        closure_reason="RC7",
+    ),
+    cin("OWN_CASE_N", "2022-03-10", return_year=2025, la_code="391", pupil_id="PUPILOWNCASE"),
+    child_id=("pupil", "PUPILOWNCASE"),
+    outcome={"plan_days": 30, "cin_plan_days": 30},
+)
+case(
+    "nfa_beside_an_assessed_referral",
+    "no further action on the first referral; the assessment belongs to the second",
+    cin("NFA_BESIDE", "2022-03-10", referral_nfa="1"),
+    cin("NFA_BESIDE", "2022-06-01"),
+    assessment("NFA_BESIDE", "2022-06-01", "2022-06-10"),
+    child_id=("la", "306", "NFA_BESIDE"),
+    spells=[{"is_nfa": True}, {"is_nfa": False}],
+)
+case(
+    "legal_status_lost_in_a_later_return",
+    "an interim care order in one return, no status in the next, which has the end: one episode",
+    cin("STATUS_LOST", "2022-03-10"),
+    episode("STATUS_LOST", "2022-03-20", return_year=2022),
+    episode("STATUS_LOST", "2022-03-20", "2022-08-01", "E4A", legal_status=None),
+    child_id=("la", "306", "STATUS_LOST"),
+    periods=[("2022-03-20", "2022-08-01")],
+)
+case(
+    "long_respite_and_care_same_day",
+    "a short break that starts with a care order and outlasts it does not stand in for it (B.4)",
+    cin("LONG_RESPITE", "2022-03-10"),
+    episode("LONG_RESPITE", "2022-05-01", "2022-07-10", "E8", legal_status="V3"),
+    episode("LONG_RESPITE", "2022-05-01", "2022-07-01", "E4A", legal_status="L2"),
+    child_id=("la", "306", "LONG_RESPITE"),
+    periods=[("2022-05-01", "2022-07-01")],
+)
+case(
+    "two_ends_in_one_return",
+    "a return has the episode twice: the later end",
+    cin("TWO_ENDS", "2022-03-10"),
+    episode("TWO_ENDS", "2022-05-01", "2022-06-01", "E4A"),
+    episode("TWO_ENDS", "2022-05-01", "2022-08-01", "E4A"),
+    child_id=("la", "306", "TWO_ENDS"),
+    periods=[("2022-05-01", "2022-08-01")],
+)
+case(
+    "open_and_ended_in_one_return",
+    "a return has the episode twice, once still open: the end is what is known more",
+    cin("OPEN_AND_ENDED", "2022-03-10"),
+    episode("OPEN_AND_ENDED", "2022-05-01", return_year=2023),
+    episode("OPEN_AND_ENDED", "2022-05-01", "2022-08-01", "E4A"),
+    child_id=("la", "306", "OPEN_AND_ENDED"),
+    periods=[("2022-05-01", "2022-08-01")],
+)
+for reasons in ((None, "E4A"), ("E4A", None)):
+    name = "REASON_FIRST" if reasons[0] else "REASON_LAST"
+    case(
+        f"reason_stated_once_{name.lower()}",
+        "a return has the episode twice with one end, once without a reason: the reason stated",
+        looked_after(name, 2022),
+        *(episode(name, "2021-05-01", "2021-08-01", reason) for reason in reasons),
+        child_id=("la", "306", name),
+        values={HOME: (True, True, True)},
+    )
+case(
+    "end_after_its_own_return",
+    "the return of 2023 already has the end of 10 May; later ones have nothing more: the stated day counts",
+    cin("END_AFTER_RETURN", "2022-03-10"),
+    episode("END_AFTER_RETURN", "2022-05-01", "2023-05-10", "E4A", return_year=2023),
+    child_id=("la", "306", "END_AFTER_RETURN"),
+    periods=[("2022-05-01", "2023-05-10")],
+)
+case(
+    "two_referrals_in_a_quarter",
+    "before the trial: a plan 12 months and 5 days after the first referral of the quarter is too late (FV.MATCH.3)",
+    cin("TWO_IN_A_QUARTER", "2018-01-10", closure_date="2018-02-10", closure_reason="RC7"),
+    cin("TWO_IN_A_QUARTER", "2018-03-20"),
+    cin("TWO_IN_A_QUARTER", "2018-03-20", return_year=2019, cpp_start_date="2019-01-15"),
+    child_id=("la", "306", "TWO_IN_A_QUARTER"),
+    outcome=None,
+)
+case(
+    "previous_plans_stated_on_the_day",
+    "a plan of last year, and one that starts on the day of the referral and states five before it",
+    cin(
+        "STATED_ON_THE_DAY",
+        "2021-01-05",
+        closure_date="2021-02-05",
+        cpp_start_date="2021-01-10",
+        cpp_end_date="2021-02-01",
+    ),
+    cin("STATED_ON_THE_DAY", "2021-01-20", cpp_start_date="2021-01-20", cpp_previous_count=5),
+    child_id=("la", "306", "STATED_ON_THE_DAY"),
+    outcome={"index_referral_date": day("2021-01-05"), "previous_cpp_count": 0},
+)
+case(
+    "previous_plans_seen_and_stated_on_the_day",
+    "a plan of 2020, and one that starts on the day of the referral and states five before it",
+    cin(
+        "SEEN_AND_STATED",
+        "2020-01-05",
+        closure_date="2020-02-05",
+        closure_reason="RC7",
+        cpp_start_date="2020-01-10",
+        cpp_end_date="2020-02-01",
+    ),
+    cin("SEEN_AND_STATED", "2022-03-10", cpp_start_date="2022-03-10", cpp_previous_count=5),
+    child_id=("la", "306", "SEEN_AND_STATED"),
+    outcome={"previous_cpp_count": 5},
+)
+for census_year in (2016, 2017):
+    case(
+        f"eligible_in_{census_year}",
+        "free meals in the sixth school year back, or the seventh: ever; of the last six years the strata know",
+        cin(f"ELIGIBLE_{census_year}", "2022-03-10", pupil_id=f"PUPILELIGIBLE{census_year}"),
+        census(f"PUPILELIGIBLE{census_year}", census_year, fsm_eligible="1"),
+        census(f"PUPILELIGIBLE{census_year}", 2022),
+        child_id=("pupil", f"PUPILELIGIBLE{census_year}"),
+        outcome={"is_fsm": True},
+    )
+for name, flags in (
+    ("EVER_BLANK", {"ever_fsm_all": None}),
+    ("PREMIUM_BLANK", {"nc_year": "R", "ever_fsm_6_p": None}),
+    ("YEAR_BLANK", {"nc_year": None, "ever_fsm_6_p": "1"}),
+):
+    case(
+        f"census_{name.lower()}",
+        "a blank in the census is not a yes, and not an unknown where a census is there",
+        cin(name, "2022-03-10", pupil_id=f"PUPIL{name}"),
+        census(f"PUPIL{name}", 2021, **flags),
+        child_id=("pupil", f"PUPIL{name}"),
+        outcome={"is_fsm": False},
+    )
+for start in ("2018-02-01", "2022-02-01"):
+    case(
+        f"in_care_from_{start}_age_not_known",
+        "no birth in any return: no age, in no sample and no trend, counted in the flow",
+        looked_after(f"NO_AGE_{start}", 2022, birth_year=None, birth_month=None),
+        episode(f"NO_AGE_{start}", start, "2022-12-01", "E4A"),
+        child_id=("la", "306", f"NO_AGE_{start}"),
+        outcome={"is_in_age_range_at_care_start": False} if start > "2021" else None,
+    )
+case(
+    "unlisted_placement_after_a_temporary_one",
+    "in hospital, then in a placement that no list has, then with an aunt: not known",
+    cin("UNLISTED_SECOND", "2022-03-10"),
+    episode("UNLISTED_SECOND", "2022-04-01", "2022-05-01", "X1", return_year=2023, placement="T1"),
+    episode(
+        "UNLISTED_SECOND",
+        "2022-05-01",
+        "2022-06-01",
+        "X1",
+        return_year=2023,
+        placement="ZZ",
+        reason_for_new_episode="P",
+    ),
+    episode("UNLISTED_SECOND", "2022-06-01", placement="U1", reason_for_new_episode="P"),
+    child_id=("la", "306", "UNLISTED_SECOND"),
+    values={KINSHIP: (True, False, None)},
+)
 
 # --- The sister programmes (FV.PROG.5) ----------------------------------------------------------------
 
