@@ -63,6 +63,10 @@ bench: setup ## speed, as ratios measured in one run (never part of the tests)
 bench-landing: setup ## speed and peak memory of the CIN census reader, beside the XML parser alone (SFPC_BENCH_MB=60)
 	@$(BIN)/sfpc bench-landing
 
+.PHONY: portable
+portable: setup ## compile every model for Spark and PostgreSQL and parse what comes out (no engine is run)
+	@tools/portable.sh
+
 .PHONY: lint
 lint: setup ## SQL style, Python style and types only
 	@tools/checks.sh

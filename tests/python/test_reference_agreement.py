@@ -38,6 +38,7 @@ WIDE = (
     "age_at_referral_months",
     "is_unborn_at_referral",
     "is_looked_after_at_referral",
+    "first_care_start_date_in_window",
     "care_start_la_id",
     "care_start_date",
     "age_at_care_start_months",
@@ -104,7 +105,23 @@ MARTS = {
     "fct_outcome_values": ("outcome_values", ("programme_id", "outcome_id", "reading_id"), VALUES),
     "fct_absence_terms": ("absence_terms", ("programme_id", "term_order"), TERMS),
     "fct_cem_strata": ("cem_strata", ("programme_id", "outcome_id"), STRATA),
-    "fct_care_periods": ("care_periods", ("la_id", "care_start_date"), ("care_end_date",)),
+    "fct_care_periods": (
+        "care_periods",
+        ("la_id", "care_start_date"),
+        ("care_end_date", "end_reason", "is_end_inferred"),
+    ),
+    "fct_referral_spells": (
+        "referral_spells",
+        ("la_id", "referral_date"),
+        ("la_code", "closure_date", "closure_reason", "is_nfa", "is_need", "primary_need"),
+    ),
+}
+# Where a column of a mart has another name here.
+MART_NAMES = {
+    "closure_reason": "closure_reason_code",
+    "is_need": "is_episode_of_need",
+    "end_reason": "reason_care_ceased_code",
+    "first_care_start_date_in_window": "first_care_start_date",
 }
 
 
@@ -125,9 +142,14 @@ def is_same(here: Any, there: Any) -> bool:
     return bool(here == there)
 
 
-def rows_of_mart(paths: Paths, mart: str, columns: tuple[str, ...]) -> list[Row]:
-    with querying(paths) as connection:
-        found = connection.execute(f"select child_id, {', '.join(columns)} from marts.{mart}").fetchall()
+def rows_of_mart(where: Paths | duckdb.DuckDBPyConnection, mart: str, columns: tuple[str, ...]) -> list[Row]:
+    """The rows of a mart, of the published file or of a warehouse that is open."""
+    query = f"select child_id, {', '.join(MART_NAMES.get(c, c) for c in columns)} from marts.{mart}"
+    if isinstance(where, Paths):
+        with querying(where) as connection:
+            found = connection.execute(query).fetchall()
+    else:
+        found = where.execute(query).fetchall()
     return [dict(zip(("child_id", *columns), values, strict=True)) for values in found]
 
 
@@ -149,7 +171,9 @@ class Comparison:
     found: list[str]
 
 
-def compare(paths: Paths, expected: dict[str, list[Row]], only: set[tuple[str, ...]] | None) -> Comparison:
+def compare(
+    paths: Paths | duckdb.DuckDBPyConnection, expected: dict[str, list[Row]], only: set[tuple[str, ...]] | None
+) -> Comparison:
     """Every row of every mart against the reference, both ways round.
 
     expected: what evaluate gave. only: the children it was given for; None: all.
@@ -350,7 +374,7 @@ def test_hand_written_children_agree(hand_written: Paths) -> None:
 Marts = dict[str, dict[tuple[str, str], list[Row]]]
 
 
-def rows_of_marts(paths: Paths) -> Marts:
+def rows_of_marts(paths: Paths | duckdb.DuckDBPyConnection) -> Marts:
     """The rows of all marts, by mart, programme and child."""
     out: Marts = {}
     for mart, (_, grain, columns) in MARTS.items():

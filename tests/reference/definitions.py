@@ -371,14 +371,13 @@ def _has_plan(row: Row) -> bool:
 
 
 def _latest_closure(rows: list[Row]) -> tuple[date | None, str | None]:
-    """Closure date and reason, each from the latest return with a value (within a return: the later)."""
-    dates = [(int(r["return_year"]), as_date(r["closure_date"])) for r in rows if r.get("closure_date")]
-    reasons = [
-        (int(r["return_year"]), as_date(r.get("closure_date")) or date.min, tidy(r["closure_reason"]))
+    """The closure of the latest return that states one, with its own reason (D6, D62); within a return the later."""
+    stated = [
+        (bool(r.get("closure_date")), int(r["return_year"]), as_date(r["closure_date"]), tidy(r.get("closure_reason")))
         for r in rows
-        if tidy(r.get("closure_reason"))
     ]
-    return (max(dates)[1] if dates else None), (max(reasons)[2] if reasons else None)
+    _, _, day, reason = max(stated, key=lambda c: (*c[:2], c[2] or date.min, c[3] or ""))
+    return day, reason
 
 
 def _earliest_need(rows: list[Row], needs: dict[str | None, int]) -> int | None:
@@ -420,7 +419,8 @@ def plans(cin_records: Iterable[Row], children: Children, spells: list[Row], ret
             end = max(stated)[1]
         else:
             closures = [closed[la_id, child_id, as_date(r["referral_date"])] for r in rows]
-            all_closed = all(c is not None for c in closures)
+            # A closure before the plan began cannot have ended it (D62).
+            all_closed = all(c is not None and c >= start for c in closures)
             end = max(closures) if all_closed else _unseen_end(rows, la_id, returns)
         out.append({"la_id": la_id, "child_id": child_id, "kind": kind, "start_date": start, "end_date": end})
     return out
@@ -516,8 +516,10 @@ def care_periods(cla_episodes: Iterable[Row], children: Children, seeds: dict, r
         report = _report_of_episode(row)
         latest[key] = max(report, latest.get(key, report))
     episodes: dict[tuple, list[Row]] = defaultdict(list)
-    for (la_id, child_id, start), (year, _, end, ceased, new, placement) in sorted(latest.items()):
+    for (la_id, child_id, start), (year, _, end, ceased, new, placement, stated) in sorted(latest.items()):
         episode = {
+            # A period cannot start after one of its episodes (C.1).
+            "stated_start": stated if date.min < stated <= start else None,
             "start": start,
             "end": None if end == date.min else end,
             "ceased": ceased,
@@ -544,7 +546,8 @@ def _report_of_episode(row: Row) -> tuple:
     if ceased == "-10":
         end, ceased = None, None
     new, placement = tidy(row.get("reason_for_new_episode")), tidy(row.get("placement"))
-    return int(row["return_year"]), end is not None, end or date.min, ceased or "", new or "", placement or ""
+    stated = as_date(row.get("period_start_date")) or date.min
+    return int(row["return_year"]), end is not None, end or date.min, ceased or "", new or "", placement or "", stated
 
 
 def chain_episodes(episodes: list[Row]) -> list[Row]:
@@ -564,22 +567,33 @@ def chain_episodes(episodes: list[Row]) -> list[Row]:
     out = []
     for number, of_period in enumerate(periods):
         last = of_period[-1]
-        following = periods[number + 1][0]["start"] if number + 1 < len(periods) else None
+        following = _start_of(periods[number + 1]) if number + 1 < len(periods) else None
         goes_on = last["ceased"] == "X1" and following is None and last["over_by"] is None
         stated = None if goes_on else last["end"]
         end = min((d for d in (stated or last["over_by"], following) if d is not None), default=None)
         out.append(
             {
-                "care_start_date": of_period[0]["start"],
+                "care_start_date": _start_of(of_period),
                 "care_end_date": end,
-                "end_reason": (last["ceased"] or None) if stated is not None and stated == end else None,
-                "placements": [episode["placement"] or None for episode in of_period],
+                "end_reason": last["ceased"] if last["ceased"] not in {"", "X1"} and stated and stated == end else None,
+                "is_end_inferred": stated is None and end is not None,
+                # Where the first episode is not seen, neither is the first placement (C.1).
+                "placements": [e["placement"] or None for e in of_period]
+                if _start_of(of_period) == of_period[0]["start"]
+                else [None],
             }
         )
     return out
 
 
+def _start_of(episodes: list[Row]) -> date:
+    """The start of a period: of its first episode, or an earlier one that the file of one row a year states (D42)."""
+    return min(episode["stated_start"] or episode["start"] for episode in episodes)
+
+
 def _begins_a_period(episode: Row, previous: Row) -> bool:
+    if episode["stated_start"] and previous["stated_start"]:
+        return bool(episode["stated_start"] != previous["stated_start"])
     is_start = episode["new"] == "S"
     if previous["end"] is None:
         return is_start
@@ -600,6 +614,7 @@ class Reading:
     def __init__(self, row: Row, seeds: dict) -> None:
         self.outcome_id, self.reading_id = row["outcome_id"], row["reading_id"]
         self.is_default = is_yes(row["is_default"])
+        self.is_trend = is_yes(row["is_trend_reading"])
         self.anchor, self.measure = tidy(row["anchor"]), tidy(row["measure"])
         self.window_months = int(row["window_months"]) if row["window_months"] else None
         self.window_terms = int(row["window_terms"]) if row["window_terms"] else None
@@ -854,9 +869,10 @@ def previous_cpp_count(record: ChildRecord, day: date, index: Row | None, areas:
     next_start = min((start for start, _ in found if start >= day), default=None)
     stated = []
     for (start, _), reports in found.items():
-        counts = [int(r["cpp_previous_count"]) for r in reports if r.get("cpp_previous_count") is not None]
-        if start == next_start and counts:
-            stated.append(min(counts))
+        first = min(int(r["return_year"]) for r in reports)
+        counts = [r.get("cpp_previous_count") for r in reports if int(r["return_year"]) == first]
+        if start == next_start:
+            stated += [int(c) for c in counts if c is not None]
     return max(len(earlier), *stated, 0)
 
 
@@ -924,16 +940,13 @@ class Anchor:
         self.kind, self.start, self.la_id = kind, start, start["la_id"]
         self.day: date = start["care_start_date" if kind == "CARE_START" else "referral_date"]
         self.birth = birth_of(record)
-        self.is_unborn = (
-            is_unborn_at(self.day, self.la_id, self.birth, record, context.areas)
-            if kind != "CARE_START"
-            else self.birth is not None and self.birth > (self.day.year, self.day.month)
-        )
+        # A child in care is born, whatever its month of birth says; only a referral can be about the unborn (D62).
+        self.is_unborn = kind != "CARE_START" and is_unborn_at(self.day, self.la_id, self.birth, record, context.areas)
         self.age_months = None
         if self.is_unborn:
             self.age_months = 0
         elif self.birth is not None:
-            self.age_months = months_of((self.day.year, self.day.month)) - months_of(self.birth)
+            self.age_months = max(months_of((self.day.year, self.day.month)) - months_of(self.birth), 0)
         self.is_of_age = programme.is_of_age(self.age_months)
         self.is_treated = programme.is_treated(self.la_id, self.day)
         self.is_looked_after = is_looked_after_at(self.day, record.periods)
@@ -1054,23 +1067,25 @@ def is_of_school_age(birth: tuple[int, int] | None, school_year: int) -> bool:
     return 5 <= (months_of((school_year - 1, 8)) - months_of(birth)) // 12 <= 15
 
 
-def sessions_of(record: ChildRecord, school_year: int, term: str) -> tuple[int, int] | None:
+def sessions_of(record: ChildRecord, school_year: int, term: str, terms: SchoolTerms) -> tuple[int, int] | None:
     """Possible sessions of a term and those missed without authorisation, over all enrolments (C.2).
 
-    None where no enrolment states them (of summer: both halves), and where the year has more sessions than a
-    year can have.
+    An enrolment states a half where it states both figures and the half was collected (D62). None where no enrolment
+    states the term (of summer: both halves), and where the year has more sessions than a year can have.
     """
-    rows = [r for r in record.absence if int(r["school_year"]) == school_year]
-    of_year = [r.get(f"sessions_possible_{half}") or 0 for r in rows for halves in HALVES.values() for half in halves]
-    if sum(of_year) > MOST_SESSIONS_OF_A_YEAR:
+    stated: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for row in (r for r in record.absence if int(r["school_year"]) == school_year):
+        for name, halves in HALVES.items():
+            for half in halves if terms.collected[school_year, name] else ():
+                figures = row[f"sessions_possible_{half}"], row[f"unauthorised_absence_{half}"]
+                if None not in figures:
+                    stated[half].append(figures)
+    if sum(possible for halves in stated.values() for possible, _ in halves) > MOST_SESSIONS_OF_A_YEAR:
         return None
-    totals = []
-    for measure in ("sessions_possible", "unauthorised_absence"):
-        halves = [[r[f"{measure}_{half}"] for r in rows if r[f"{measure}_{half}"] is not None] for half in HALVES[term]]
-        if not all(halves):
-            return None
-        totals.append(sum(sum(half) for half in halves))
-    return totals[0], totals[1]
+    of_term = [stated[half] for half in HALVES[term]]
+    if not all(of_term):
+        return None
+    return sum(p for half in of_term for p, _ in half), sum(u for half in of_term for _, u in half)
 
 
 class Term:
@@ -1107,7 +1122,7 @@ def absence_terms(reading: Reading, anchor: Anchor, record: ChildRecord, context
             school_year,
             term,
             anchor,
-            sessions_of(record, school_year, term) if context.terms.collected[school_year, term] else None,
+            sessions_of(record, school_year, term, context.terms),
         )
         for order, (begin, school_year, term) in enumerate(following, start=1)
     ]

@@ -50,6 +50,7 @@ COLUMNS = {
         "placement",
         "episode_end_date",
         "reason_episode_ceased",
+        "period_start_date",
     ],
     "npd_pupils": [
         "census_year",
