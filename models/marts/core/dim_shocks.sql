@@ -1,0 +1,7 @@
+select
+    shock_date,
+    area,
+    kind,
+    title,
+    source
+from {{ ref('shock_register') }}
