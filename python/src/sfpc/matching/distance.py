@@ -25,7 +25,7 @@ LIKELIHOOD = "likelihood"
 LIKELIHOOD_ALL = "likelihood_all_outcomes"
 METRICS = (RMS, EUCLIDEAN, WEIGHTED, SHRUNKEN, LIKELIHOOD, LIKELIHOOD_ALL)
 
-# Sampling variance that stands for "not known": so large against 1, the variance of z over LAs, that it decides nothing.
+# Sampling variance that stands for "not known": so large against 1, the variance over LAs, that it decides nothing.
 UNKNOWN_VARIANCE = 1e6
 # A perfect twin of the likelihood would have a variance of 0 where nothing is sampled.
 SMALLEST_VARIANCE = 1e-9
@@ -96,7 +96,7 @@ class Signal:
 def quarter_numbers(dates: pd.Series) -> NDArray[np.int64]:
     """Calendar quarters as consecutive numbers."""
     days = pd.to_datetime(dates)
-    return (days.dt.year * 4 + days.dt.quarter - 1).to_numpy(dtype=np.int64)
+    return np.asarray(days.dt.year * 4 + days.dt.quarter - 1, dtype=np.int64)
 
 
 def panel_of(trends: pd.DataFrame) -> Panel:

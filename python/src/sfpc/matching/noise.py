@@ -225,7 +225,9 @@ def _cell_errors(one: OutcomeTrends, cells: pd.DataFrame, kind: str) -> Any:
 def _nearest_strangers(
     z_t: Array, v_c: Array, z_c: Array, window: Any, deviation: Array, rng: np.random.Generator
 ) -> Array:
-    """Draw the distance of the nearest of some strangers; (draws,). z_t, window: (quarters,), v_c, z_c: (strangers, ...).
+    """Draw the distance of the nearest of some strangers; (draws,).
+
+    z_t, window: (quarters,); v_c, z_c: (strangers, quarters).
 
     A stranger moves by the same process as all LAs do, on its own, and is sampled as finely as a candidate.
     """

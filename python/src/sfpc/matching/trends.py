@@ -113,7 +113,13 @@ def excluded_treatment_las(
             if own["is_accepted"].any():
                 continue
             quarters = int(group.loc[group["la_id"] == la_id, "standardised_value"].notna().sum())
-            if not own.empty:
+            decided = own[own["decision"] != AUTOMATIC_RULE]
+            if len(decided):
+                reason = (
+                    f"none of the {len(own)} candidates that were ranked is accepted; {len(decided)} were decided by a"
+                    f" person, for example {decided['candidate_la_id'].iloc[0]}: {decided['reason'].iloc[0]}"
+                )
+            elif not own.empty:
                 smallest = own["noise_ratio"].min()
                 reason = (
                     f"none of the {len(own)} nearest candidates lies within"
@@ -132,7 +138,7 @@ def excluded_treatment_las(
                     "programme_id": programme_id,
                     "outcome_id": outcome_id,
                     "treatment_la_id": la_id,
-                    "decision": AUTOMATIC_RULE,
+                    "decision": decided["decision"].iloc[0] if len(decided) else AUTOMATIC_RULE,
                     "reason": reason,
                 }
             )

@@ -1,7 +1,7 @@
 select
     shock_date,
-    area,
+    la_id,
     kind,
     title,
     source
-from {{ ref('shock_register') }}
+from {{ ref('int_programmes__shocks') }}
