@@ -174,7 +174,7 @@ def pooled(metric: str, squares: Array, noises: Array, use: Mask) -> tuple[Array
     Returns the distance and the distance of sampling error alone; NaN where there is no change, or one is not known.
     """
     if metric == WEIGHTED:
-        weight = np.divide(1.0, noises, out=np.full_like(noises, np.nan), where=noises > 0)
+        weight = 1.0 / np.maximum(noises, SMALLEST_VARIANCE)
     else:
         weight = np.ones_like(squares)
 
