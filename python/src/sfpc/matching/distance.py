@@ -173,10 +173,7 @@ def pooled(metric: str, squares: Array, noises: Array, use: Mask) -> tuple[Array
 
     Returns the distance and the distance of sampling error alone; NaN where there is no change, or one is not known.
     """
-    if metric == WEIGHTED:
-        weight = 1.0 / np.maximum(noises, SMALLEST_VARIANCE)
-    else:
-        weight = np.ones_like(squares)
+    weight = 1.0 / np.maximum(noises, SMALLEST_VARIANCE) if metric == WEIGHTED else np.ones_like(squares)
 
     def root(values: Array) -> Array:
         total = np.where(use, weight * values, 0.0).sum(axis=-1)

@@ -178,16 +178,16 @@ def _before_after(panel: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
     return panel[panel["set_id"].isin(kept)].reset_index(drop=True)
 
 
-def _estimated(fit: StackedFit, level: float, k: int = 0) -> Row:
-    estimate = infer(float(fit.coefficients[k]), float(fit.standard_errors[k]), fit.cluster_count, level)
+def _estimated(fit: StackedFit, level: float) -> Row:
+    estimate = infer(float(fit.coefficients[0]), float(fit.standard_errors[0]), fit.cluster_count, level)
     return {
         "estimate": estimate.estimate,
         "standard_error": estimate.standard_error,
         "ci_low": estimate.ci_low,
         "ci_high": estimate.ci_high,
         "degrees_of_freedom": estimate.degrees_of_freedom,
-        "statistic": float(fit.coefficients[k] / fit.standard_errors[k]) if fit.standard_errors[k] > 0 else np.nan,
-        "p_value": float(fit.p_values[k]),
+        "statistic": float(fit.coefficients[0] / fit.standard_errors[0]) if fit.standard_errors[0] > 0 else np.nan,
+        "p_value": fit.p_value,
         "t_p_value": estimate.p_value,
         "detectable": _detectable(estimate.standard_error, estimate.degrees_of_freedom, level),
         "inference_method": f"{WILD}; interval t(G-1)",
@@ -228,13 +228,13 @@ def _joint_leads(panel: pd.DataFrame) -> Iterator[Row]:
     leads = sorted(set(lead[arm].tolist()) - {0})
     if not leads:
         return
-    fit = fit_stacked(panel, np.column_stack([(arm & (lead == k)).astype(np.float64) for k in leads]), is_joint=True)
+    fit = fit_stacked(panel, np.column_stack([(arm & (lead == k)).astype(np.float64) for k in leads]))
     yield _row(
         test="joint_leads",
-        statistic=fit.joint_statistic,
+        statistic=fit.statistic,
         degrees_of_freedom=float(len(leads)),
-        p_value=fit.joint_p_value,
-        inference_method=f"sum of squared t over {len(leads)} leads; {WILD}",
+        p_value=fit.p_value,
+        inference_method=f"F statistic of {len(leads)} leads; {WILD}",
         quarters_count=len(leads) + 1,
         cluster_count=fit.cluster_count,
         note="against the last quarter of each window; not rejecting is no proof of parallel trends",

@@ -1,8 +1,12 @@
 """Stacked pairs: least squares on LA-quarters with effects of LA and quarter in every set (FV.MATCH.5 to .7).
 
 A set is a treatment LA with its comparators, which count for one LA together. Errors are clustered by physical LA: a
-comparator of two treatment LAs is one cluster. With few clusters p-values come from the wild cluster bootstrap with
-the null imposed; t(G - 1) stands beside it.
+comparator of two treatment LAs is one cluster. P-values come from a wild cluster bootstrap with the null imposed.
+
+Why not from the residuals of the fit: in a set with one comparator the quarter effects make the residuals of the two
+LAs mirror images. Taken for two independent clusters they halve the variance; simulated, a test at 5 % then rejects
+20 % of true nulls (docs/methods/parallel_trends.md). What is resampled here is what an LA does beyond effects of LA and
+quarter that all sets share.
 """
 
 from __future__ import annotations
@@ -17,104 +21,83 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 ENUMERATED = 12  # up to this many clusters every sign pattern is used, 2^12 of them
-RANDOM_DRAWS = 999
+RANDOM_DRAWS = 1999
 SEED = 20210701
 WILD = "wild cluster bootstrap by LA, null imposed"
 
 
 @dataclass(frozen=True)
 class StackedFit:
-    """Coefficients (K,), their CR1 errors, wild bootstrap p-values, and the joint test of all of them.
+    """Coefficients (K,), their errors clustered by LA, and the test that all of them are 0.
 
-    joint_statistic: the sum of squared t statistics; it needs no inverse of a covariance that few clusters leave
-    singular. joint_p_value: its bootstrap p-value. NaN where nothing can be tested.
+    statistic: coefficients' (X'X) coefficients over the sum of squared residuals, an F statistic but for its degrees of
+    freedom. p_value: its bootstrap p-value. NaN where nothing can be tested.
     """
 
     coefficients: Array
     standard_errors: Array
-    p_values: Array
-    joint_statistic: float
-    joint_p_value: float
+    statistic: float
+    p_value: float
     cluster_count: int
     row_count: int
 
 
-def fit_stacked(panel: pd.DataFrame, regressors: Array, *, is_joint: bool = False) -> StackedFit:
+def fit_stacked(panel: pd.DataFrame, regressors: Array) -> StackedFit:
     """Fit y on regressors, with set-by-LA and set-by-quarter effects, weighted.
 
     Parameters
     ----------
     panel: a row per set_id, la_id and quarter with y and weight (above 0).
-    regressors: (rows, K).
-    is_joint: bootstrap the joint test of all regressors instead of each of them; the other p-values are NaN.
+    regressors: (rows, K). One that the effects explain has NaN; it is left out of the test.
 
-    A regressor that the effects explain has NaN throughout. Factor G / (G - 1) on the sandwich.
-
-    Source: Cameron, Gelbach and Miller (2008) Review of Economics and Statistics 90:414; FV.EST.3.
+    Source: Cameron, Gelbach and Miller (2008) Review of Economics and Statistics 90:414, with residuals that are
+    common to all sets; FV.EST.3; docs/methods/parallel_trends.md.
     """
-    count = regressors.shape[1]
+    nothing = np.full(regressors.shape[1], np.nan)
     root = np.sqrt(panel["weight"].to_numpy(dtype=np.float64))
-    effects = root[:, None] * _effects(panel)
-    basis, strength, _ = np.linalg.svd(effects, full_matrices=False)
-    basis = basis[:, strength > 1e-9 * max(float(strength.max(initial=0.0)), 1e-300)]
-
-    def without_effects(values: Array) -> Array:
-        return np.asarray(values - basis @ (basis.T @ values), dtype=np.float64)
-
-    x_all = without_effects(root[:, None] * regressors)
-    norms = np.linalg.norm(x_all, axis=0)
-    known = norms > 1e-8 * np.maximum(np.linalg.norm(root[:, None] * regressors, axis=0), 1e-300)
-    x = x_all[:, known]
-    y = without_effects(root * panel["y"].to_numpy(dtype=np.float64))
     codes, cluster = np.unique(panel["la_id"].to_numpy(dtype=str), return_inverse=True)
     g = len(codes)
-    nothing = np.full(count, np.nan)
+    basis = _basis(root[:, None] * _dummies(panel, "la_id", "quarter", within="set_id"))
+
+    def absorb(values: Array) -> Array:
+        return np.asarray(values - basis @ (basis.T @ values), dtype=np.float64)
+
+    raw = root[:, None] * regressors
+    x = absorb(raw)
+    known = np.linalg.norm(x, axis=0) > 1e-8 * np.maximum(np.linalg.norm(raw, axis=0), 1e-300)
+    x = x[:, known]
     if not known.any() or g < 2 or np.linalg.matrix_rank(x) < x.shape[1]:
-        return StackedFit(nothing, nothing, nothing, np.nan, np.nan, g, len(panel))
+        return StackedFit(nothing, nothing, np.nan, np.nan, g, len(panel))
     bread = np.linalg.inv(x.T @ x)
-    member = np.equal.outer(np.arange(g), cluster).astype(np.float64)
-    factor = g / (g - 1)
+    y = panel["y"].to_numpy(dtype=np.float64)
+    beyond = y - _fitted(root, _dummies(panel, "la_id", "quarter"), y)
 
-    def statistics(values: Array) -> tuple[Array, Array]:
-        """Coefficients and errors (draws, K) of columns of values (rows, draws)."""
+    def fit(values: Array) -> tuple[Array, Array]:
+        """Coefficients (K, draws) and F statistics (draws,) of columns without effects (rows, draws)."""
         beta = bread @ (x.T @ values)
-        residual = values - x @ beta
-        variance = np.zeros((values.shape[1], x.shape[1]))
-        rotated = x @ bread
-        for k in range(x.shape[1]):
-            variance[:, k] = factor * np.square(member @ (rotated[:, [k]] * residual)).sum(axis=0)
-        return beta.T, np.sqrt(variance)
+        left = np.square(values - x @ beta).sum(axis=0)
+        explained = (beta * (x.T @ x @ beta)).sum(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return beta, np.asarray(explained / left, dtype=np.float64)
 
-    beta, error = statistics(y[:, None])
+    beta, statistic = fit(absorb((root * y)[:, None]))
     signs = _signs(g)
-    p_values = np.full(int(known.sum()), np.nan)
-    joint, joint_p = np.nan, np.nan
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = beta[0] / error[0]
-        if is_joint:
-            b, s = statistics(without_effects(y[:, None] * signs[:, cluster].T))
-            joint = float(np.square(t).sum())
-            joint_p = _share(np.square(b / s).sum(axis=1), joint)
-        else:
-            for k in range(x.shape[1]):
-                others = np.delete(x, k, axis=1)
-                null = y - others @ np.linalg.lstsq(others, y, rcond=None)[0] if others.shape[1] else y
-                b, s = statistics(without_effects(null[:, None] * signs[:, cluster].T))
-                p_values[k] = _share(np.abs(b[:, k] / s[:, k]), abs(t[k]))
-
-    def spread(values: Array) -> Array:
-        out = nothing.copy()
-        out[known] = values
-        return out
-
-    return StackedFit(spread(beta[0]), spread(error[0]), spread(p_values), joint, joint_p, g, len(panel))
+    _, drawn = fit(absorb((root * beyond)[:, None] * signs[:, cluster].T))
+    # Errors: what each LA adds to the coefficients, with the estimated effect taken out of what it does.
+    own = beyond - regressors[:, known] @ beta[:, 0]
+    member = np.equal.outer(np.arange(g), cluster).astype(np.float64)
+    added = member @ ((x @ bread) * (root * own)[:, None])
+    coefficients, errors = nothing.copy(), nothing.copy()
+    coefficients[known] = beta[:, 0]
+    errors[known] = np.sqrt(g / (g - 1) * np.square(added).sum(axis=0))
+    return StackedFit(coefficients, errors, float(statistic[0]), _share(drawn, float(statistic[0])), g, len(panel))
 
 
 def _share(drawn: Array, observed: float) -> float:
-    """Share of draws at least as large, ties counted; NaN draws (a fit without error) count as not larger."""
-    if not np.isfinite(observed):
+    """Share of draws at least as large, ties counted; a fit without any error counts as infinitely large."""
+    if np.isnan(observed):
         return float("nan")
-    return float(np.mean(np.nan_to_num(drawn, nan=-1.0) >= observed * (1 - 1e-12)))
+    return float(np.mean(np.nan_to_num(drawn, nan=-1.0, posinf=np.inf) >= observed * (1 - 1e-12)))
 
 
 def _signs(clusters: int) -> Array:
@@ -126,10 +109,23 @@ def _signs(clusters: int) -> Array:
     return np.vstack([np.ones((1, clusters)), drawn])
 
 
-def _effects(panel: pd.DataFrame) -> Array:
+def _basis(effects: Array) -> Array:
+    """Orthonormal columns that span the effects."""
+    basis, strength, _ = np.linalg.svd(effects, full_matrices=False)
+    return np.asarray(basis[:, strength > 1e-9 * max(float(strength.max(initial=0.0)), 1e-300)], dtype=np.float64)
+
+
+def _fitted(root: Array, effects: Array, y: Array) -> Array:
+    """Fit of y on effects, weighted."""
+    solved = np.linalg.lstsq(root[:, None] * effects, root * y, rcond=None)[0]
+    return np.asarray(effects @ solved, dtype=np.float64)
+
+
+def _dummies(panel: pd.DataFrame, *columns: str, within: str | None = None) -> Array:
     parts = []
-    for column in ("la_id", "quarter"):
-        key = panel["set_id"].astype(str) + "|" + panel[column].astype(str)
+    for column in columns:
+        key = panel[column].astype(str)
+        key = key if within is None else panel[within].astype(str) + "|" + key
         _, code = np.unique(key.to_numpy(dtype=str), return_inverse=True)
         parts.append(np.equal.outer(code, np.arange(code.max() + 1)).astype(np.float64))
     return np.hstack(parts)
