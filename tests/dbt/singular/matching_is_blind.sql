@@ -22,6 +22,7 @@ looked_at as (
         quarters.quarter_start_date,
         windows.gap_months,
         programmes.matching_end_months,
+        quarters.assumed_go_live_date as stated_go_live_date,
         {{ add_months('quarters.quarter_start_date', 3) }} as next_quarter_date,
         {{ add_months('go_lives.go_live_date', '-windows.placebo_months') }} as assumed_go_live_date
     from {{ ref('fct_matching_quarters') }} as quarters
@@ -56,6 +57,7 @@ left join followed
         and looked_at.quarter_start_date = followed.quarter_start_date
 where
     looked_at.assumed_go_live_date is null
+    or looked_at.stated_go_live_date <> looked_at.assumed_go_live_date
     or followed.last_follow_up_date >= looked_at.assumed_go_live_date
     or looked_at.next_quarter_date > looked_at.assumed_go_live_date
 union all

@@ -139,8 +139,12 @@ def rank_variants(
     declared = _declared(variants)
     everything = list(outcome_trends(trends, quarters, roles))
     rows: list[dict[str, Any]] = []
+    done: dict[tuple[str, str, float | None], list[Distances | None]] = {}
     for variant in declared:
-        found = [(one, _of_variant(one, variant)) for one in everything]
+        key = _measure_of(variant)
+        if key not in done:
+            done[key] = [measured(one, *key) for one in everything]
+        found = list(zip(everything, done[key], strict=True))
         if variant["metric"] == LIKELIHOOD_ALL:
             found = _summed(found)
         for one, distances in found:
@@ -178,10 +182,11 @@ def _declared(variants: pd.DataFrame) -> list[dict[str, Any]]:
     return declared
 
 
-def _of_variant(one: OutcomeTrends, variant: dict[str, Any]) -> Distances | None:
+def _measure_of(variant: dict[str, Any]) -> tuple[str, str, float | None]:
+    """Window, metric and twin correlation: likelihoods over all outcomes start from those of each."""
     metric = LIKELIHOOD if variant["metric"] == LIKELIHOOD_ALL else str(variant["metric"])
     correlation = variant["twin_correlation"]
-    return measured(one, str(variant["window_id"]), metric, None if pd.isna(correlation) else float(correlation))
+    return str(variant["window_id"]), metric, None if pd.isna(correlation) else float(correlation)
 
 
 def _summed(found: list[tuple[OutcomeTrends, Distances | None]]) -> list[tuple[OutcomeTrends, Distances | None]]:
