@@ -1,7 +1,8 @@
 {{ config(materialized='table') }}
 
 -- First and last day of the window per anchor and reading of an outcome, both included, and whether the returns cover
--- it (FV.OUT.*, FV.SAMPLE.5). A window that is not covered is missing, never 0.
+-- it (FV.OUT.*, FV.SAMPLE.5). A window that is not covered is missing, never 0. A trend asks for nothing beyond the
+-- quarters that may be looked at for the outcome (FV.MATCH.3).
 with readings as (
     select
         *,
@@ -43,7 +44,13 @@ asked as (
     inner join {{ ref('outcomes') }} as definitions on readings.outcome_id = definitions.outcome_id
     left join {{ ref('int_cohort__following_terms') }} as terms
         on anchors.anchor_date = terms.anchor_date and readings.window_terms = terms.term_number
-    where anchors.cohort = 'trial' or readings.is_trend_reading
+    left join {{ ref('int_programmes__trend_quarters') }} as quarters
+        on
+            anchors.programme_id = quarters.programme_id
+            and anchors.la_id = quarters.la_id
+            and readings.outcome_id = quarters.outcome_id
+            and {{ quarter_start('anchors.anchor_date') }} = quarters.quarter_start_date
+    where anchors.cohort = 'trial' or (readings.is_trend_reading and quarters.la_id is not null)
 ),
 
 -- The last day that the returns on looked-after children can say something about.

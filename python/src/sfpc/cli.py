@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     accept_option(child)
     verb("build", _build, "dbt build, then publish the marts")
+    child = verb("decide", _decide, "pre-fill and check the decisions on pairs of LAs; never changes a decision")
+    child.add_argument("--check", action="store_true", help="check the file and list stale decisions; write nothing")
+    child.add_argument("--file", type=Path, help="the decisions file (default: seeds/protocol/la_match_decisions.csv)")
     verb("estimate", _estimate, "match LAs and children, run the regressions, write outputs/results")
     verb("report", _report, "write outputs/report/index.html from the results")
     child = verb("evaluate", _evaluate, "all of the above, from extracts to report")
@@ -157,6 +160,15 @@ def _build(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.warehouse.build import build
 
     build(paths)
+
+
+def _decide(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.matching.decide import decide
+    from sfpc.matching.decisions import DECISIONS_FILE
+
+    file = options.file or paths.root / "seeds" / DECISIONS_FILE
+    for line in decide(paths.marts_db, file, is_check=options.check):
+        say(line)
 
 
 def _estimate(paths: Paths, options: argparse.Namespace) -> None:
