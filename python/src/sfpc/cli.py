@@ -92,6 +92,10 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="print the account of DIRECTORY, write nothing; exit 1 over the limit"
     )
     accept_option(child)
+    child = verb(
+        "published", _published, "published LA figures -> matching and LA-level differences, one page to share"
+    )
+    child.add_argument("directory", nargs="?", type=Path, help="folder of published tables (default: a synthetic twin)")
     child = verb("recovery", _recovery, "many seeds of a reduced set: is the planted effect recovered?")
     child.add_argument("--seeds", type=int, default=50)
     child.add_argument("--workers", type=int, default=2)
@@ -191,6 +195,12 @@ def _returns(paths: Paths, options: argparse.Namespace) -> None:
         is_check=options.check,
         accepts_quarantine=options.accept_quarantine,
     )
+
+
+def _published(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.published import run_published
+
+    run_published(paths, options.directory)
 
 
 def _recovery(paths: Paths, options: argparse.Namespace) -> None:
