@@ -5,13 +5,13 @@ with pairs as (
         treatment.programme_id,
         treatment.la_id as treatment_la_id,
         treatment.go_live_date,
-        others.la_id
+        candidates.la_id
     from {{ ref('int_programmes__local_authorities') }} as treatment
-    inner join {{ ref('int_programmes__local_authorities') }} as others
-        on treatment.programme_id = others.programme_id
+    inner join {{ ref('int_programmes__local_authorities') }} as candidates
+        on treatment.programme_id = candidates.programme_id
     where
         treatment.is_treatment_la
-        and (others.is_matching_candidate or others.la_id = treatment.la_id)
+        and (candidates.is_matching_candidate or candidates.la_id = treatment.la_id)
 ),
 
 judgements as (
@@ -23,7 +23,7 @@ judgements as (
         listed.published_date,
         row_number() over (
             partition by pairs.programme_id, pairs.treatment_la_id, pairs.la_id
-            order by listed.published_date desc, listed.la_code
+            order by listed.published_date desc, listed.la_code asc
         ) as recency
     from pairs
     inner join {{ ref('int_programmes__continuing_areas') }} as areas on pairs.la_id = areas.la_id

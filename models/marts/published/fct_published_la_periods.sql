@@ -1,6 +1,12 @@
 -- Every period of every series, by programme: a rate, its sampling error and where it stands to go-live. A year that
 -- holds the go-live day is neither before nor after it.
-with shown as (
+with settings as (
+    select cast(max(case when setting = 'published_minimum_denominator' then value end) as {{ type_double() }})
+        as minimum_denominator
+    from {{ ref('evaluation_settings') }}
+),
+
+shown as (
     select
         areas.programme_id,
         periods.series_id,
@@ -23,11 +29,14 @@ with shown as (
         periods.hidden_because,
         periods.is_denominator_carried,
         areas.is_treatment_la,
-        areas.is_matching_candidate,
+        -- The rate of a few children is chance: too small an LA is no comparator (DECISIONS D71).
+        areas.is_matching_candidate
+        and coalesce(periods.denominator >= settings.minimum_denominator, false) as is_matching_candidate,
         areas.go_live_date
     from {{ ref('int_published__periods') }} as periods
     inner join {{ ref('published_series') }} as series on periods.series_id = series.series_id
     inner join {{ ref('int_programmes__local_authorities') }} as areas on periods.la_id = areas.la_id
+    cross join settings
 )
 
 select

@@ -36,13 +36,7 @@ seen as (
             and figures.period_end_date < windows.end_date
 ),
 
-settings as (
-    select cast(max(case when setting = 'published_minimum_denominator' then value end) as {{ type_double() }})
-        as minimum_denominator
-    from {{ ref('evaluation_settings') }}
-),
-
--- The scale of a period is that of LAs large enough to have one (DECISIONS D16).
+-- The scale of a period is that of treatment LAs and of candidates, which are large enough (DECISIONS D16, D71).
 scales as (
     select
         figures.programme_id,
@@ -51,8 +45,6 @@ scales as (
         avg(figures.rate) as mean_rate,
         stddev_samp(figures.rate) as spread
     from figures
-    cross join settings
-    where figures.denominator >= settings.minimum_denominator
     group by figures.programme_id, figures.series_id, figures.period_start_date
 ),
 

@@ -168,10 +168,14 @@ def _estimate(paths: Paths, options: argparse.Namespace) -> None:
 
 
 def _report(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.report.decision import write_evaluation_pages
     from sfpc.report.page import write_report
 
     with step("report"):
         page = write_report(paths)
+    say(f"  {page}")
+    with step("pages to decide on comparison LAs"):
+        page = write_evaluation_pages(paths)
     say(f"  {page}")
 
 

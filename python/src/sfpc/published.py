@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +142,17 @@ def synthetic_published(paths: Paths, folder: Path) -> Path:
     return work.extracts / "published"
 
 
-def analyse(own: Paths, is_synthetic: bool) -> PublishedRun:
-    """Rank and estimate from the marts in ``own``, for every programme with a treatment LA in the figures."""
+def analyse(own: Paths, is_synthetic: bool, permutations: int | None = None) -> PublishedRun:
+    """Rank and estimate from the marts in ``own``, for every programme with a treatment LA in the figures.
+
+    permutations: placebo assignments, where not those of the settings.
+    """
     with duckdb.connect(str(own.marts_db), read_only=True) as connection:
         connection.execute("set threads = 1")
         marts = {name: connection.execute(f"select * from marts.{name} order by all").df() for name in _MARTS}
     settings = read_published_settings(marts["dim_evaluation_settings"])
+    if permutations is not None:
+        settings = replace(settings, published_permutations=permutations)
     areas = marts["dim_published_areas"]
     held = set(areas.loc[areas["is_treatment_la"].astype(bool), "programme_id"])
     programmes = [p for p in _rows(own.root / "seeds" / "programmes" / "programmes.csv", "programme_id") if p in held]
@@ -198,9 +203,9 @@ def rank_published(
     areas, trends = marts["dim_published_areas"], marts["fct_published_trends"]
     rankings: list[pd.DataFrame] = []
     reasons: dict[tuple[str, str], dict[str, str]] = {}
-    for series in _series(marts).itertuples():
+    for series in _records(_series(marts)):
         least = settings.matching_minimum_quarters if pd.isna(series.minimum_periods) else int(series.minimum_periods)
-        own_settings = PublishedSettings(**{**settings.__dict__, "matching_minimum_quarters": least})
+        own_settings = replace(settings, matching_minimum_quarters=least)
         for programme_id in programmes:
             roles = areas[areas["programme_id"] == programme_id]
             rows = trends[(trends["programme_id"] == programme_id) & (trends["series_id"] == series.series_id)]
@@ -213,7 +218,7 @@ def rank_published(
                 held = int(counts.get(la_id, 0))
                 word = "quarters" if series.frequency == "quarter" else "years"
                 missing[str(la_id)] = (
-                    f"the published figures hold {held} whole {word if held != 1 else word[:-1]} of this LA before"
+                    f"the published figures hold {held} whole {word if held != 1 else word[:-1]} of the LA before"
                     f" go-live; {least} are needed"
                     if held < least
                     else f"no candidate shares {least} {word} with this LA"
@@ -288,6 +293,11 @@ def _comparisons(rows: pd.DataFrame, ranking: pd.DataFrame, programme_id: str, s
 def _series(marts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     series = marts["dim_published_series"]
     return series[series["series_id"].notna()]
+
+
+def _records(frame: pd.DataFrame) -> list[Any]:
+    """The rows as named tuples."""
+    return list(frame.itertuples())
 
 
 def _rows(path: Path, column: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Difference-in-differences on a small panel of LAs by period, with permutation over LAs (FV.EST.1, FV.SENS.2, FV.SENS.6).
+"""Difference-in-differences on a small panel of LAs by period, with permutation over LAs (FV.EST.1, FV.SENS.2).
 
 For figures of whole LAs, where a row is an LA and a period and nothing varies below. The results are those of
 `sfpc.estimation.linear` and `.imputation` on the same rows, every row weighing one; here they are computed for
@@ -230,8 +230,9 @@ def event_by_order(
     columns = np.stack(
         [_residual(np.where(seen, d[orders], 0.0), seen) for d in _dummies(panel.relative, steps, first, last)], axis=1
     )
-    gram = np.einsum("bknt,bjnt->bkj", columns, columns)
-    right = np.einsum("bknt,bnt->bk", columns, outcome)
+    flat = columns.reshape(*columns.shape[:2], -1)
+    gram = flat @ flat.transpose(0, 2, 1)
+    right = (flat @ outcome.reshape(len(orders), -1, 1))[..., 0]
     result = np.einsum("bkj,bj->bk", np.linalg.pinv(gram, rcond=1e-9, hermitian=True), right)
     return np.where(np.einsum("bkk->bk", gram) > 1e-9, result, np.nan)
 
@@ -255,7 +256,7 @@ def _residual(values: Panel, fit_on: Mask, return_on: Mask | None = None) -> Pan
     count = use.sum(axis=2)
     share = use / np.where(count > 0, count, 1.0)[..., None]
     means = (values * share).sum(axis=2)
-    left = np.einsum("bnt,ts->bts", use, np.eye(use.shape[2])) - np.einsum("bnt,bns->bts", use, share)
+    left = np.eye(use.shape[2]) * use.sum(axis=1)[:, None, :] - use.transpose(0, 2, 1) @ share
     right = (use * (values - means[..., None])).sum(axis=1)
     # One period effect is free: the generalised inverse picks one of the equal solutions.
     period = np.einsum("bts,bs->bt", np.linalg.pinv(left, rcond=1e-9, hermitian=True), right)

@@ -6,16 +6,19 @@ is one HTML file without anything from outside, with the same charts as a PNG be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from sfpc.errors import SfpcError
+from sfpc.marts import open_marts, read_mart
 from sfpc.report import words
 from sfpc.report.charts import NARROW
 from sfpc.report.decision_charts import (
@@ -32,8 +35,22 @@ from sfpc.report.decision_charts import (
 from sfpc.report.page import PAGE, fill, write_page
 from sfpc.report.study import as_day, records
 from sfpc.report.tables import Row, Table, letter, number, text
+from sfpc.settings import Paths
 
 NOT_HELD = "not held"
+FOLDER = "matching"
+MARKING = "Internal: not for release"
+_MARTS = (
+    "dim_outcomes",
+    "dim_pair_facts",
+    "dim_programme_local_authorities",
+    "dim_shocks",
+    "fct_la_quarter_outcomes",
+)
+_RULE = (
+    "“Decided by” says whether a person or the automatic rule took a candidate; the rule serves only until a person has"
+    " decided."
+)
 
 
 @dataclass(frozen=True)
@@ -107,6 +124,67 @@ def write_decision_pages(folder: Path, subjects: Sequence[Subject], marking: str
     ]
     write_page(folder / PAGE, _index(pages, marking))
     return pages
+
+
+def write_evaluation_pages(paths: Paths) -> Path:
+    """Write the decision pages of the last evaluation to ``paths.outputs``/matching; returns the path of the index.
+
+    Reads the ranking from the results and the trends from the marts (pre-programme quarters only). Internal:
+    disclosure control has not been applied. Raises SfpcError in one line where results or marts are missing.
+    """
+    tables = {}
+    for name in ("la_ranking", "matched_pairs"):
+        file = paths.results / f"{name}.parquet"
+        if not file.is_file():
+            raise SfpcError(f"no results at {file}: run `sfpc estimate` (or `make evaluate`) first")
+        with duckdb.connect(":memory:") as connection:
+            tables[name] = connection.execute("select * from read_parquet(?)", [str(file)]).df()
+    with open_marts(paths.marts_db) as connection:
+        marts = {name: read_mart(connection, name) for name in _MARTS}
+    write_decision_pages(paths.outputs / FOLDER, evaluation_subjects(marts, **tables), MARKING)
+    return paths.outputs / FOLDER / PAGE
+
+
+def evaluation_subjects(
+    marts: Mapping[str, pd.DataFrame], la_ranking: pd.DataFrame, matched_pairs: pd.DataFrame
+) -> list[Subject]:
+    """One subject per programme and outcome with trends, from marts and results of the evaluation."""
+    trends = marts["fct_la_quarter_outcomes"]
+    trends = trends.assign(day=pd.to_datetime(trends["quarter_start_date"]), denominator=trends["denominator_count"])
+    roles = marts["dim_programme_local_authorities"].assign(
+        is_treatment_la=marts["dim_programme_local_authorities"]["role"] == "treatment"
+    )
+    outcomes = marts["dim_outcomes"].set_index("outcome_id")
+    left_out = matched_pairs[matched_pairs["status"] == "excluded"]
+    subjects = []
+    pairs = trends[["programme_id", "outcome_id"]].drop_duplicates().sort_values(["programme_id", "outcome_id"])
+    for row in records(pairs):
+        key = {"programme_id": str(row.programme_id), "outcome_id": str(row.outcome_id)}
+        out = _of(left_out, **key)
+        told = outcomes.loc[row.outcome_id] if row.outcome_id in outcomes.index else None
+        kind = "binary" if told is None else str(told["outcome_kind"])
+        subjects.append(
+            Subject(
+                **key,
+                programme=words.title_of(key["programme_id"], roles, "programme_id", "programme_name"),
+                outcome=words.sentence(words.plain(key["outcome_id"])) if told is None else str(told["label"]),
+                frequency="quarter",
+                unit={"binary": "% of children", "days": "days per child"}.get(kind, "% (mean over children)"),
+                factor=100.0 if kind == "binary" else 1.0,
+                trends=_of(trends, **key),
+                ranking=_of(la_ranking, **key),
+                reasons=dict(zip(out["treatment_la_id"], out["reason"], strict=True)),
+                areas=roles[roles["programme_id"] == row.programme_id],
+                facts=marts["dim_pair_facts"][marts["dim_pair_facts"]["programme_id"] == row.programme_id],
+                shocks=marts["dim_shocks"],
+                rule=_RULE,
+            )
+        )
+    return subjects
+
+
+def _of(frame: pd.DataFrame, programme_id: str, outcome_id: str) -> pd.DataFrame:
+    return frame[(frame["programme_id"] == programme_id) & (frame["outcome_id"] == outcome_id)]
 
 
 def picture_of(subject: Subject, la_id: str, go_live: date) -> tuple[Picture, list[tuple[str, Any]]] | None:
@@ -183,7 +261,7 @@ def _write(folder: Path, subject: Subject, la: Any, marking: str) -> DecisionPag
         lines = [
             f"{subject.programme}, live from {words.long_date(go_live)}. {words.sentence(subject.unit)}. "
             f"Shown: {window}; nothing from after go-live.",
-            *_letters_in_words(shocks),
+            *_letters_in_words(subject, shocks),
         ]
         image = document_image(picture, f"{name}: {words.lowered(subject.outcome)}", lines)
         write_page(png, image.png())
@@ -222,7 +300,7 @@ def _write(folder: Path, subject: Subject, la: Any, marking: str) -> DecisionPag
         go_live=go_live,
         path=path.relative_to(folder),
         png=png.relative_to(folder),
-        chart=str(charts[-1]["svg"]) if candidates else "",
+        chart=candidate_panels(picture, PAGE_WIDTH).svg(charts[-1]["label"], "chart") if picture and candidates else "",
         nearest=[c.trend.label for c in candidates],
         accepted=[c.trend.label for c in candidates if c.is_accepted],
         smallest_noise_ratio=min((c.noise_ratio for c in candidates), default=float("nan")),
@@ -357,8 +435,12 @@ def _shocks(subject: Subject, shocks: Sequence[tuple[str, Any]], key: str) -> Ta
     )
 
 
-def _letters_in_words(shocks: Sequence[tuple[str, Any]]) -> list[str]:
-    marked = [f"{name} {row.title} ({words.long_date(as_day(row.shock_date))})" for name, row in shocks if name]
+def _letters_in_words(subject: Subject, shocks: Sequence[tuple[str, Any]]) -> list[str]:
+    marked = []
+    for name, row in shocks:
+        place = "England" if pd.isna(row.la_id) else subject.name(str(row.la_id))
+        if name:
+            marked.append(f"{name} {place}: {row.title} ({words.long_date(as_day(row.shock_date))})")
     return [f"Marks: {'; '.join(marked)}."] if marked else []
 
 

@@ -1,4 +1,4 @@
-"""The charts of a decision page: trends, changes, and the ten candidates as small multiples (FV.MATCH.4, FV.MATCH.6)."""
+"""The charts of a decision page: trends, changes, and the ten candidates as small multiples (FV.MATCH.4, .6)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sfpc.report.words import decimal
 
 PAGE_WIDTH = 1040
 _OWN_BAND, _THEIR_BAND = "#8d9499", "#56b4e9"
+_BETWEEN = 16.0
 _Z = 1.959963984540054
 """Half the width of a 95 per cent band in standard errors."""
 
@@ -104,7 +105,7 @@ def candidate_panels(picture: Picture, width: int) -> Drawing:
     """The ranked candidates in order, each beside the treatment LA: values above, changes below, on one scale."""
     across = 2 if width <= NARROW else 5
     wide, head, tall, low, foot = width / across, 46.0, 92.0, 58.0, 30.0
-    high = head + tall + 8 + low + foot
+    high = head + tall + _BETWEEN + low + foot
     drawing = Drawing(width, high * math.ceil(len(picture.candidates) / across))
     reach, change_reach = _reach(picture, "values"), _reach(picture, "changes")
     letters = int((wide - 12) / 6.1)
@@ -118,7 +119,7 @@ def candidate_panels(picture: Picture, width: int) -> Drawing:
         accepted = ", taken" if candidate.is_accepted else ""
         drawing.words(x + 4, y + 29, _cut(f"{decimal(candidate.distance)}{noise}{accepted}", letters + 3), 10.5, GREY)
         upper = _Scale(picture, x + 22, y + head, wide - 30, tall, reach)
-        lower = _Scale(picture, x + 22, y + head + tall + 8, wide - 30, low, change_reach)
+        lower = _Scale(picture, x + 22, y + head + tall + _BETWEEN, wide - 30, low, change_reach)
         for scale, kind in ((upper, "values"), (lower, "changes")):
             _frame(drawing, scale)
             _marks(drawing, picture, scale, candidate.trend, with_letters=kind == "values")
@@ -156,7 +157,7 @@ def _overview(picture: Picture, width: int, kind: str, title: str) -> Drawing:
     chosen = chosen[: len(COMPARATOR_STYLES)]
     key = 18.0 * (len(chosen) + 1) if is_narrow else 0.0
     right, high = (10.0 if is_narrow else 190.0), (170.0 if is_narrow else 220.0)
-    titles = textwrap.wrap(title, 48 if is_narrow else 120)
+    titles = textwrap.wrap(title, 38 if is_narrow else 110)
     top = 18.0 * len(titles) + key + 12
     drawing = Drawing(width, top + high + 34)
     for line, text in enumerate(titles):

@@ -146,7 +146,7 @@ class Drawing:
                 artist.set_transform(to_pixels)
                 artist.set_zorder(order)
                 figure.add_artist(artist)
-            canvas.print_png(stream, metadata={"Software": None})
+            canvas.print_figure(stream, format="png", dpi=72 * PNG_SCALE, metadata={"Software": None})
         return stream.getvalue()
 
 

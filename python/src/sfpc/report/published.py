@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,13 +52,13 @@ _LIMITS = (
 _METHOD = (
     "LA and year effects, each LA counting once. “Two-way fixed effects” is one coefficient; “imputation” predicts each"
     " treated year from the untreated ones and averages the gap. “By lot” is the share of {count} draws in which the"
-    " go-live pattern, dealt to LAs by lot, gives at least as large a figure: with so few treatment LAs it is the number"
-    " to read. LAs chosen as nearest were chosen on the same figures, so their lots are drawn among few LAs and cannot"
+    " go-live pattern, dealt to LAs by lot, gives at least as large a figure: with so few treatment LAs it is what to"
+    " read. LAs chosen as nearest were chosen on the same figures, so their lots are drawn among few LAs and cannot"
     " give small shares."
 )
 
 
-def write_published(own: Paths, run: PublishedRun) -> Any:
+def write_published(own: Paths, run: PublishedRun) -> Path:
     """Write the page, the decision pages and the tables behind them below ``own.outputs``; returns the page's path."""
     marking = SYNTHETIC_MARKING if run.is_synthetic else MARKING
     pages = write_decision_pages(own.outputs / MATCHING, _subjects(run), marking)
@@ -89,9 +90,9 @@ def render(run: PublishedRun, pages: Sequence[DecisionPage], marking: str) -> st
         limits=_LIMITS,
         series=_series_table(run),
         rule=(
-            "Distance of the changes from period to period of the standardised figure (FV.MATCH.2). Taken as comparators"
-            f" are the {run.settings.published_comparators} nearest of each LA, by rule and not by eye; the pages below are"
-            " made to judge them by eye."
+            "Distance of the changes from period to period of the standardised figure (FV.MATCH.2). The"
+            f" {run.settings.published_comparators} nearest of each LA are taken as comparators, by rule, not by eye;"
+            " the pages below are made to judge them."
         ),
         method=_METHOD.format(count=words.whole(run.settings.published_permutations)),
         parts=[
@@ -115,15 +116,19 @@ def _part(run: PublishedRun, programme_id: str, pages: Sequence[DecisionPage]) -
     areas = areas[areas["programme_id"] == programme_id]
     series = [row for row in records(run.marts["dim_published_series"]) if isinstance(row.series_id, str)]
     excluded = areas[areas["exclusion_reason"].notna()].sort_values(["exclusion_reason", "la_name"])
-    candidates = int(areas["is_matching_candidate"].astype(bool).sum())
+    candidates = areas[areas["is_matching_candidate"].astype(bool)]
+    periods = run.marts["fct_published_la_periods"]
+    large = set(periods.loc[periods["is_matching_candidate"].astype(bool), "la_id"])
+    small = sorted(_first(row.la_name) for row in records(candidates) if row.la_id not in large)
     rankings, unranked = _rankings(run, programme_id, series)
     return {
         "key": programme_id.replace("_", "-"),
         "title": _programme(run, programme_id),
         "treated": _treated(run, programme_id),
         "eligible": (
-            f"Of {words.times(len(areas), 'area')} with published figures, {words.whole(candidates)} may serve as"
+            f"Of {words.times(len(areas), 'area')} with published figures, {words.whole(len(candidates))} may serve as"
             f" comparators; {words.whole(len(excluded))} may not (FV.MATCH.1)."
+            + (f" Too small for a rate that is more than chance: {words.listed(small)}." if small else "")
         ),
         "excluded": Table(
             f"excluded-{programme_id}",
@@ -210,8 +215,9 @@ def _rankings(run: PublishedRun, programme_id: str, series: Sequence[Any]) -> tu
                     rows,
                 )
             )
-        for la, reason in reasons.items():
-            unranked.append(f"{s.label}, {names[la]}: not ranked, because {reason}.")
+        for reason in sorted(set(reasons.values())):
+            las = [names[la] for la in order if reasons.get(la) == reason]
+            unranked.append(f"{s.label}, {words.listed(las)}: not ranked, because {reason}.")
     return tables, unranked
 
 
@@ -308,7 +314,7 @@ def _panels(
         passed = ((go_live.month - month) % 12) / 12
         day = end_of_year - 1 + passed
         drawing.line([(at(day), y0 - 2), (at(day), y0 + tall)], INK, 1.0, (3, 2))
-        known = {int(y): float(v) for y, v in rates.items()}  # type: ignore[arg-type]
+        known = {int(str(y)): float(v) for y, v in rates.items()}
         drawing.line([(at(y), up(known.get(y, math.nan))) for y in years], BLACK, 2.0)
         for year in years:
             drawing.dot(at(year), up(known.get(year, math.nan)), 2.1, BLACK)
@@ -399,8 +405,8 @@ def _subjects(run: PublishedRun) -> list[Subject]:
                     shocks=run.marts["dim_shocks"],
                     rule=(
                         f"Taken here without a person: the {run.settings.published_comparators} nearest, whatever their"
-                        " distance. Sampling error is small beside the real movements of whole LAs, so “× noise” is large"
-                        " for nearly every pair."
+                        " distance. Sampling error is small beside the real movements of whole LAs, so “× noise” is"
+                        " large for nearly every pair."
                     ),
                     notes=(f"What the figure stands for: {s.stands_for}.", f"What it cannot say: {s.cannot_say}."),
                 )
@@ -438,7 +444,7 @@ def _hidden(run: PublishedRun) -> Table:
     periods = periods.drop_duplicates(["series_id", "la_id", "period_start_date"])
     labels = {s.series_id: s for s in records(run.marts["dim_published_series"]) if isinstance(s.series_id, str)}
     rows = []
-    for series_id, held in periods.groupby("series_id", sort=True):
+    for series_id, held in ((str(name), part) for name, part in periods.groupby("series_id", sort=True)):
         reasons = held["hidden_because"].dropna().value_counts().sort_index()
         told = [
             f"{count} {marker} ({_MARKERS.get(str(marker), 'unknown marker')})" for marker, count in reasons.items()
