@@ -76,7 +76,7 @@ denominators as (
 ),
 
 -- Populations of LAs that no longer exist are not published: the nearest year of the whole area stands in, and is
--- marked, because a number of children moves by little in a year (DECISIONS D70).
+-- marked, because a number of children moves by little in a year (DECISIONS D75).
 nearest as (
     select
         numerators.series_id,

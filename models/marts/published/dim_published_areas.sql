@@ -1,4 +1,8 @@
 -- Which role each LA plays in each programme, by the register and the published figures alone: no returns are needed.
+with present as (
+    select distinct la_id from {{ ref('int_published__periods') }}
+)
+
 select
     areas.programme_id,
     programmes.programme_name,
@@ -13,5 +17,5 @@ select
     areas.exclusion_reason
 from {{ ref('int_programmes__local_authorities') }} as areas
 inner join {{ ref('programmes') }} as programmes on areas.programme_id = programmes.programme_id
-inner join (select distinct la_id from {{ ref('int_published__periods') }}) as present on areas.la_id = present.la_id
+inner join present on areas.la_id = present.la_id
 left join {{ ref('dim_local_authorities') }} as named on areas.la_id = named.la_id

@@ -1,8 +1,10 @@
 -- Every period of every series, by programme: a rate, its sampling error and where it stands to go-live. A year that
 -- holds the go-live day is neither before nor after it.
 with settings as (
-    select cast(max(case when setting = 'published_minimum_denominator' then value end) as {{ type_double() }})
-        as minimum_denominator
+    select
+        cast(
+            max(case when setting = 'published_minimum_denominator' then value end) as {{ type_double() }}
+        ) as minimum_denominator
     from {{ ref('evaluation_settings') }}
 ),
 
@@ -29,7 +31,7 @@ shown as (
         periods.hidden_because,
         periods.is_denominator_carried,
         areas.is_treatment_la,
-        -- The rate of a few children is chance: too small an LA is no comparator (DECISIONS D71).
+        -- The rate of a few children is chance: too small an LA is no comparator (DECISIONS D76).
         areas.is_matching_candidate
         and coalesce(periods.denominator >= settings.minimum_denominator, false) as is_matching_candidate,
         areas.go_live_date

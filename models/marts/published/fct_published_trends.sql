@@ -5,10 +5,9 @@ with windows as (
         areas.programme_id,
         areas.la_id,
         series.series_id,
-        {{ add_months('areas.go_live_date', '-coalesce(series.matching_start_months, programmes.matching_start_months)') }}
-            as first_date,
-        {{ add_months('areas.go_live_date', '-coalesce(series.matching_end_months, programmes.matching_end_months)') }}
-            as end_date
+        areas.go_live_date,
+        coalesce(series.matching_start_months, programmes.matching_start_months) as start_months,
+        coalesce(series.matching_end_months, programmes.matching_end_months) as end_months
     from {{ ref('int_programmes__local_authorities') }} as areas
     inner join {{ ref('programmes') }} as programmes on areas.programme_id = programmes.programme_id
     cross join {{ ref('published_series') }} as series
@@ -32,11 +31,11 @@ seen as (
             figures.programme_id = windows.programme_id
             and figures.series_id = windows.series_id
             and (figures.la_id = windows.la_id or figures.is_matching_candidate)
-            and figures.period_start_date >= windows.first_date
-            and figures.period_end_date < windows.end_date
+            and figures.period_start_date >= {{ add_months('windows.go_live_date', '-windows.start_months') }}
+            and figures.period_end_date < {{ add_months('windows.go_live_date', '-windows.end_months') }}
 ),
 
--- The scale of a period is that of treatment LAs and of candidates, which are large enough (DECISIONS D16, D71).
+-- The scale of a period is that of treatment LAs and of candidates, which are large enough (DECISIONS D16, D76).
 scales as (
     select
         figures.programme_id,

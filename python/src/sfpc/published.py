@@ -29,7 +29,7 @@ from sfpc.settings import Paths
 from sfpc.warehouse.build import build
 
 SELECTOR = "published"
-SYNTHETIC_VOLUME = 0.05
+SYNTHETIC_VOLUME = 0.1
 NEAREST, ALL_CANDIDATES = "nearest", "all"
 RULE = "nearest in published figures"
 FIRST_EVENT_YEAR, LAST_EVENT_YEAR = -4, 3
@@ -198,7 +198,7 @@ def rank_published(
     """Rank candidates by the trends of every series, and say why a treatment LA has no ranking.
 
     The distance is that of FV.MATCH.2. Whom the rule takes differs: the nearest `published_comparators`, within the
-    calliper or not (DECISIONS D71).
+    calliper or not (DECISIONS D76).
     """
     areas, trends = marts["dim_published_areas"], marts["fct_published_trends"]
     rankings: list[pd.DataFrame] = []
