@@ -12,6 +12,7 @@ SIZE ?= small
 SEED ?= 20210701
 RETURNS ?=
 CLAUSE ?=
+PUBLISHED ?=
 
 .PHONY: help
 help: ## list the verbs
@@ -46,6 +47,10 @@ build: setup ## land data/extracts, run dbt build and publish the marts (data/wa
 .PHONY: returns
 returns: setup ## land statutory returns (CIN census XML, SSDA903 CSV) of RETURNS=DIR; without it, of synthetic returns
 	@$(BIN)/sfpc returns $(if $(RETURNS),"$(RETURNS)")
+
+.PHONY: published
+published: setup ## matching and LA-level differences on published figures of PUBLISHED=DIR -> outputs/published/index.html; without it, on a synthetic twin
+	@$(BIN)/sfpc published $(if $(PUBLISHED),"$(PUBLISHED)")
 
 .PHONY: recovery
 recovery: setup ## 50 seeds of a reduced set: does the estimate recover the planted effect?

@@ -1,5 +1,5 @@
 -- Events that may move an outcome for reasons other than the programme (FV.MATCH.6): the register's own rows, and what
--- other seeds know already: reorganisations, other whole-system programmes. Null area: all of them.
+-- other seeds know already: reorganisations, Ofsted judgements, other whole-system programmes. Null area: all of them.
 with listed as (
     select
         shock_date,
@@ -10,19 +10,27 @@ with listed as (
     from {{ ref('shock_register') }}
     union all
     select
-        effective_date,
-        to_la_code,
-        'reorganisation',
-        'The LA is created by reorganisation',
+        effective_date as shock_date,
+        to_la_code as la_code,
+        'reorganisation' as kind,
+        'The LA is created by reorganisation' as title,
         source
     from {{ ref('local_authority_successors') }}
     where is_verified and relationship <> 'recode'
     union all
     select
-        start_date,
+        published_date as shock_date,
         la_code,
-        'whole-system programme',
-        innovation_programme || ' starts',
+        'Ofsted' as kind,
+        'Ofsted judgement published: ' || overall_effectiveness as title,
+        source
+    from {{ ref('ofsted_judgements') }}
+    union all
+    select
+        start_date as shock_date,
+        la_code,
+        'whole-system programme' as kind,
+        innovation_programme || ' starts' as title,
         source
     from {{ ref('innovation_programmes') }}
     where is_default and start_date is not null

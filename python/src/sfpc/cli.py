@@ -95,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="print the account of DIRECTORY, write nothing; exit 1 over the limit"
     )
     accept_option(child)
+    child = verb(
+        "published", _published, "published LA figures -> matching and LA-level differences, one page to share"
+    )
+    child.add_argument("directory", nargs="?", type=Path, help="folder of published tables (default: a synthetic twin)")
     child = verb("recovery", _recovery, "many seeds of a reduced set: is the planted effect recovered?")
     child.add_argument("--seeds", type=int, default=50)
     child.add_argument("--workers", type=int, default=2)
@@ -179,10 +183,14 @@ def _estimate(paths: Paths, options: argparse.Namespace) -> None:
 
 
 def _report(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.report.decision import write_evaluation_pages
     from sfpc.report.page import write_report
 
     with step("report"):
         page = write_report(paths)
+    say(f"  {page}")
+    with step("pages to decide on comparison LAs"):
+        page = write_evaluation_pages(paths)
     say(f"  {page}")
 
 
@@ -206,6 +214,12 @@ def _returns(paths: Paths, options: argparse.Namespace) -> None:
         is_check=options.check,
         accepts_quarantine=options.accept_quarantine,
     )
+
+
+def _published(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.published import run_published
+
+    run_published(paths, options.directory)
 
 
 def _recovery(paths: Paths, options: argparse.Namespace) -> None:
