@@ -253,7 +253,7 @@ def variant(synthetic: Paths, tmp_path_factory: pytest.TempPathFactory) -> Paths
 
 
 def assess(landing: Path) -> None:
-    """Give every generated referral with further action an assessment, which national extracts do not hold (C.1)."""
+    """Give generated referrals with further action an assessment, which national extracts do not hold (C.1)."""
     factors = "['3B,16A', '4A', '1C,2B,10A', '5A', '13A, 3C', '21', '16A', null]"
     duckdb.execute(
         f"""
@@ -266,7 +266,7 @@ def assess(landing: Path) -> None:
                 'generated' as source_file,
                 row_number() over (order by la_code, la_child_id, referral_date) as source_row
             from read_parquet('{landing}/cin_records/*.parquet', union_by_name = true)
-            where referral_nfa = '0'
+            where referral_nfa = '0' and source_file is not null
             group by la_code, la_child_id, referral_date
         ) to '{landing}/cin_assessments/generated.parquet' (format parquet)
         """

@@ -28,6 +28,7 @@ from sfpc.trace import (
 CLAUSE = "FV.PROG.3"
 # In two parts, so that these tests are not themselves among those that cite it.
 NOWHERE = "FV.TRI" + ".2"
+UNKNOWN = "FV.OUT" + ".S6"
 
 
 def test_clauses_in_a_text() -> None:
@@ -39,7 +40,7 @@ def test_clauses_in_a_text() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "named"),
-    [("FV.OUT.S6", "FV.OUT.S5"), ("FV.OUT", "FV.OUT.P, FV.OUT.S1"), ("FVOUTP", "FV.OUT.P"), ("?", "nothing in it")],
+    [(UNKNOWN, "FV.OUT.S5"), ("FV.OUT", "FV.OUT.P, FV.OUT.S1"), ("FVOUTP", "FV.OUT.P"), ("?", "nothing in it")],
 )
 def test_a_clause_that_does_not_exist_names_the_nearest(asked: str, named: str) -> None:
     with pytest.raises(SfpcError, match="no clause") as error:
@@ -49,9 +50,9 @@ def test_a_clause_that_does_not_exist_names_the_nearest(asked: str, named: str) 
 
 def test_the_verb_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(ROOT)
-    assert main(["trace", "FV.OUT.S9"]) == 2
+    assert main(["trace", UNKNOWN]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("sfpc trace: no clause 'FV.OUT.S9'") and "FV.OUT.S5" in line
+    assert line.startswith(f"sfpc trace: no clause '{UNKNOWN}'") and "FV.OUT.S5" in line
 
 
 def test_a_clause_in_small_letters_is_found() -> None:

@@ -20,7 +20,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
 from itertools import product
 from pathlib import Path
@@ -300,7 +300,7 @@ class Children:
 
 
 def referral_spells(
-    cin_records: Iterable[Row], children: Children, seeds: dict, returns: Returns, activities: list[Row]
+    cin_records: Iterable[Row], children: Children, seeds: dict, returns: Returns, activities: Sequence[Row] = ()
 ) -> list[Row]:
     """One row per area, child and referral date, joined over the returns that report it (A.7).
 
@@ -659,7 +659,7 @@ class Programme:
             if r["programme_id"] == self.programme_id:
                 self.samples[tidy(r["sample_id"]) or ""][1].add(r["assessment_factor_code"])
 
-    def counts(self, referral: Row, sample_id: str) -> bool:
+    def counts(self, referral: Row, sample_id: str = "REFERRAL") -> bool:
         """Whether a referral counts in a sample: on its basis (FV.SAMPLE.6), with one of its factors if it has any."""
         basis, factors = self.samples.get(sample_id, (self.referral_basis, set()))
         if factors and not referral["factors"] & factors:
@@ -889,7 +889,7 @@ def need_at(day: date, la_id: str, referrals: list[Row]) -> int | None:
 # ---------------------------------------------------------------------------------------------------
 
 
-def index_candidates(referrals: list[Row], programme: Programme, sample_id: str) -> list[Row]:
+def index_candidates(referrals: list[Row], programme: Programme, sample_id: str = "REFERRAL") -> list[Row]:
     """The first referral in the trial period, or several of one day that no rule tells apart (FV.SAMPLE.1).
 
     sample_id: REFERRAL, or an alternative sample of the programme (FV.PROG.5).
@@ -1540,8 +1540,7 @@ def add_child(
 ) -> None:
     """Add the rows of one child in one programme."""
     referrals = [
-        Anchor("REFERRAL", r, record, programme, context)
-        for r in index_candidates(record.referrals, programme, "REFERRAL")
+        Anchor("REFERRAL", r, record, programme, context) for r in index_candidates(record.referrals, programme)
     ]
     cares = [Anchor("CARE_START", q, record, programme, context) for q in care_candidates(record.periods, programme)]
     key = {"programme_id": programme.programme_id, "child_id": child_id}

@@ -91,7 +91,7 @@ windows as (
 -- end alone; of care that goes on, up to the last return (FV.SAMPLE.3, DECISIONS D50).
 -- Covered: the area returned the outcome's source in every year of the window, the data window reaches around it,
 -- and the referrals or starts of care among which this one is the first were returned too, with their assessments where
--- these decide (DECISIONS D8, D62). School
+-- these decide (DECISIONS D8, D70). School
 -- absence comes in national files, whose terms are judged where the outcome is made.
 select
     windows.window_id,

@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
 -- A programme's referrals on its own basis, and its alternative samples of them: on another basis, or by what the
--- assessment shows (FV.SAMPLE.6, FV.PROG.5, DECISIONS D62).
+-- assessment shows (FV.SAMPLE.6, FV.PROG.5, DECISIONS D70).
 with samples as (
     select
         programme_id,

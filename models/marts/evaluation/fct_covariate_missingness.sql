@@ -15,7 +15,7 @@
 
 -- Of the children that an estimate is made from, for how many a covariate is missing (FV.COV.4, DECISIONS D58). A
 -- gender that was never recorded is a level of its own, one in conflict is missing (FV.COV.1). Free school meals that
--- are not observed and an ethnic group that is missing are levels in the strata (FV.COV.2, FV.CEM.4, DECISIONS D64).
+-- are not observed and an ethnic group that is missing are levels in the strata (FV.COV.2, FV.CEM.4, DECISIONS D72).
 with counts as (
     select
         outcomes.programme_id,

@@ -20,15 +20,10 @@ las as (
 reaches as (
     select
         definitions.outcome_id,
-        coverage.la_id,
-        max(least(
-            {{ return_year_end('coverage.last_return_year') }},
-            coalesce(limits.last_date, {{ return_year_end('coverage.last_return_year') }})
-        )) as returns_reach_date
+        areas.la_id,
+        areas.returns_reach_date
     from {{ ref('outcomes') }} as definitions
-    inner join {{ ref('int_programmes__coverage') }} as coverage on definitions.source_kind = coverage.source_kind
-    left join {{ ref('stg_governance__data_windows') }} as limits on definitions.source_kind = limits.source_kind
-    group by definitions.outcome_id, coverage.la_id
+    inner join {{ ref('int_programmes__reaches') }} as areas on definitions.source_kind = areas.source_kind
 ),
 
 counts as (
