@@ -405,10 +405,10 @@ def plans(cin_records: Iterable[Row], children: Children, spells: list[Row], ret
         if stated:
             end = max(stated)[1]
         else:
-            closures = [closed[la_id, child_id, as_date(r["referral_date"])] for r in rows]
-            # A closure before the plan began cannot have ended it (D62).
-            all_closed = all(c is not None and c >= start for c in closures)
-            end = max(closures) if all_closed else _unseen_end(rows, la_id, returns)
+            # Under several referrals it goes on until the last has closed; a closure before the plan began cannot have
+            # ended it (D62).
+            closure = closed[la_id, child_id, max(as_date(r["referral_date"]) for r in rows)]
+            end = closure if closure is not None and closure >= start else _unseen_end(rows, la_id, returns)
         out.append({"la_id": la_id, "child_id": child_id, "kind": kind, "start_date": start, "end_date": end})
     return out
 
