@@ -371,7 +371,7 @@ def _has_plan(row: Row) -> bool:
 
 
 def _latest_closure(rows: list[Row]) -> tuple[date | None, str | None]:
-    """The closure of the latest return that states one, with its own reason (D6, D66); within a return the later."""
+    """The closure of the latest return that states one, with its own reason (D6, D62); within a return the later."""
     stated = [
         (bool(r.get("closure_date")), int(r["return_year"]), as_date(r["closure_date"]), tidy(r.get("closure_reason")))
         for r in rows
@@ -418,10 +418,10 @@ def plans(cin_records: Iterable[Row], children: Children, spells: list[Row], ret
         if stated:
             end = max(stated)[1]
         else:
-            closures = [closed[la_id, child_id, as_date(r["referral_date"])] for r in rows]
-            # A closure before the plan began cannot have ended it (D66).
-            all_closed = all(c is not None and c >= start for c in closures)
-            end = max(closures) if all_closed else _unseen_end(rows, la_id, returns)
+            # Under several referrals it goes on until the last has closed; a closure before the plan began cannot have
+            # ended it (D62).
+            closure = closed[la_id, child_id, max(as_date(r["referral_date"]) for r in rows)]
+            end = closure if closure is not None and closure >= start else _unseen_end(rows, la_id, returns)
         out.append({"la_id": la_id, "child_id": child_id, "kind": kind, "start_date": start, "end_date": end})
     return out
 
@@ -940,7 +940,7 @@ class Anchor:
         self.kind, self.start, self.la_id = kind, start, start["la_id"]
         self.day: date = start["care_start_date" if kind == "CARE_START" else "referral_date"]
         self.birth = birth_of(record)
-        # A child in care is born, whatever its month of birth says; only a referral can be about the unborn (D66).
+        # A child in care is born, whatever its month of birth says; only a referral can be about the unborn (D62).
         self.is_unborn = kind != "CARE_START" and is_unborn_at(self.day, self.la_id, self.birth, record, context.areas)
         self.age_months = None
         if self.is_unborn:
@@ -1070,7 +1070,7 @@ def is_of_school_age(birth: tuple[int, int] | None, school_year: int) -> bool:
 def sessions_of(record: ChildRecord, school_year: int, term: str, terms: SchoolTerms) -> tuple[int, int] | None:
     """Possible sessions of a term and those missed without authorisation, over all enrolments (C.2).
 
-    An enrolment states a half where it states both figures and the half was collected (D66). None where no enrolment
+    An enrolment states a half where it states both figures and the half was collected (D62). None where no enrolment
     states the term (of summer: both halves), and where the year has more sessions than a year can have.
     """
     stated: dict[str, list[tuple[int, int]]] = defaultdict(list)

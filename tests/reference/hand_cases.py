@@ -18,6 +18,8 @@ from typing import Any
 Row = dict[str, Any]
 
 LAST_RETURN_YEAR = 2025
+# An LA that sent no return after that of 2023.
+STOPPED = {"203": 2023}
 
 
 @dataclass
@@ -226,20 +228,11 @@ def all_tables(cases: list[Case] | None = None) -> dict[str, list[Row]]:
     chosen = CASES if cases is None else cases
     rows_with_la = [row for one in chosen for rows in one.rows.values() for row in rows if "la_code" in row]
     codes = sorted({"306", "937"} | {row["la_code"] for row in rows_with_la})
+    returned = [(c, y) for c in codes for y in range(2018, 2026) if y <= STOPPED.get(c, y)]
     tables: dict[str, list[Row]] = {
-        "cin_records": [
-            cin("BACKGROUND", "2018-03-01", return_year=year, la_code=code)
-            for code in codes
-            for year in range(2018, 2026)
-        ],
-        "cla_children": [
-            looked_after("BACKGROUND", year, la_code=code) for code in codes for year in range(2018, 2026)
-        ],
-        "cla_episodes": [
-            episode("BACKGROUND", "2016-05-01", return_year=year, la_code=code)
-            for code in codes
-            for year in range(2018, 2026)
-        ],
+        "cin_records": [cin("BACKGROUND", "2018-03-01", return_year=y, la_code=c) for c, y in returned],
+        "cla_children": [looked_after("BACKGROUND", y, la_code=c) for c, y in returned],
+        "cla_episodes": [episode("BACKGROUND", "2016-05-01", return_year=y, la_code=c) for c, y in returned],
         "npd_pupils": [],
         "npd_absence": [],
         "cin_assessments": [
@@ -1777,7 +1770,7 @@ case(
 )
 case(
     "plan_after_the_case_closed",
-    "closed 1 May 2022, a plan from 1 June: the closure did not end it; over by 31 March 2023, 303 days (D66)",
+    "closed 1 May 2022, a plan from 1 June: the closure did not end it; over by 31 March 2023, 303 days (D62)",
     cin(
         "PLAN_AFTER_CLOSURE",
         "2022-03-10",
@@ -2264,6 +2257,55 @@ case(
     child_id=("la", "306", "UNLISTED_SECOND"),
     values={KINSHIP: (True, False, None)},
 )
+
+case(
+    "open_in_an_la_that_stopped_returning",
+    "closed in Croydon after a month; Greenwich's referral and plan of 1 June are in its last return: both go on",
+    cin("IN_STOPPED_LA", "2022-03-10", pupil_id="PUPILSTOPPED", closure_date="2022-04-10", closure_reason="RC7"),
+    cin(
+        "IN_STOPPED_LA_G",
+        "2022-03-15",
+        return_year=2023,
+        la_code="203",
+        pupil_id="PUPILSTOPPED",
+        cin_plan_start_date="2022-06-01",
+    ),
+    child_id=("pupil", "PUPILSTOPPED"),
+    outcome={"la_id": "306", "cin_episode_days": 549, "plan_days": 466},
+)
+for kind, days_column in (("cin_plan", "cin_plan_days"), ("cpp", "cpp_days")):
+    name = f"{kind}_TWO_CASES".upper()
+    case(
+        f"{kind}_under_two_referrals",
+        "a plan from 1 June 2022 that goes on under a second referral: over when that one closed, 10 August, 70 days",
+        cin(
+            name,
+            "2022-03-10",
+            return_year=2023,
+            closure_date="2022-07-01",
+            closure_reason="RC7",
+            **{f"{kind}_start_date": "2022-06-01"},
+        ),
+        cin(
+            name,
+            "2022-07-05",
+            return_year=2023,
+            closure_date="2022-08-10",
+            closure_reason="RC7",
+            **{f"{kind}_start_date": "2022-06-01"},
+        ),
+        child_id=("la", "306", name),
+        outcome={"plan_days": 70, days_column: 70},
+    )
+for index, other in (("2021-01-05", "2020-12-01"), ("2021-01-06", "2021-02-01")):
+    case(
+        f"own_plan_under_another_referral_too_{other}",
+        "a plan of December that stands under the index referral and under another one too is the index's own",
+        cin(f"OWN_TOO_{other}", index, cpp_start_date="2020-12-15", return_year=2022),
+        cin(f"OWN_TOO_{other}", other, cpp_start_date="2020-12-15", return_year=2022),
+        child_id=("la", "306", f"OWN_TOO_{other}"),
+        outcome={"previous_cpp_count": 0},
+    )
 
 # --- The sister programmes (FV.PROG.5) ----------------------------------------------------------------
 

@@ -75,7 +75,10 @@ plans as (
         plans.cpp_start_date < entries.anchor_date
         and (
             entries.anchor = 'care_start'
-            or plans.referral_date <> entries.anchor_date
+            or (
+                plans.referral_date <> entries.anchor_date
+                and coalesce(plans.last_referral_date, plans.referral_date) <> entries.anchor_date
+            )
             or plans.la_id <> entries.la_id
         ) as is_earlier,
         rank() over (

@@ -27,6 +27,7 @@ select
     reports.child_id,
     reports.cpp_start_date,
     min(reports.referral_date) as referral_date,
+    max(reports.last_referral_date) as last_referral_date,
     max(case when reports.return_year = end_years.end_year then reports.cpp_end_date end) as cpp_end_date,
     max(case when reports.return_year = end_years.first_return_year then reports.cpp_previous_count end)
         as reported_previous_count,

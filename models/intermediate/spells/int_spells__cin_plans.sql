@@ -26,6 +26,7 @@ select
     reports.child_id,
     reports.cin_plan_start_date,
     min(reports.referral_date) as referral_date,
+    max(reports.last_referral_date) as last_referral_date,
     max(case when reports.return_year = end_years.end_year then reports.cin_plan_end_date end) as cin_plan_end_date,
     max(end_years.last_return_year) as last_return_year
 from reports

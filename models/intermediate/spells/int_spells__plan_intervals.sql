@@ -6,7 +6,7 @@ with stated as (
     select
         la_id,
         child_id,
-        referral_date,
+        coalesce(last_referral_date, referral_date) as referral_date,
         'child protection plan' as plan_kind,
         cpp_start_date as plan_start_date,
         cpp_end_date as plan_end_date,
@@ -16,7 +16,7 @@ with stated as (
     select
         la_id,
         child_id,
-        referral_date,
+        coalesce(last_referral_date, referral_date) as referral_date,
         'CIN plan' as plan_kind,
         cin_plan_start_date as plan_start_date,
         cin_plan_end_date as plan_end_date,
@@ -32,7 +32,8 @@ last_returns as (
     group by la_id
 ),
 
--- An open plan is repeated every year: one that a later return of the LA leaves out is over.
+-- An open plan is repeated every year: one that a later return of the LA leaves out is over. One that goes on under
+-- another referral ends with the last (DECISIONS D62).
 ended as (
     select
         stated.child_id,

@@ -10,6 +10,7 @@ select
     {{ says_unborn() }} as is_unborn_report,
     cpp_start_date,
     min(referral_date) as referral_date,
+    max(referral_date) as last_referral_date,
     max(cpp_end_date) as cpp_end_date,
     max(cpp_previous_count) as cpp_previous_count
 from records

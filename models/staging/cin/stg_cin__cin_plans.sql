@@ -10,6 +10,7 @@ select
     {{ says_unborn() }} as is_unborn_report,
     cin_plan_start_date,
     min(referral_date) as referral_date,
+    max(referral_date) as last_referral_date,
     max(cin_plan_end_date) as cin_plan_end_date
 from records
 where cin_plan_start_date is not null
