@@ -10,19 +10,19 @@ with listed as (
     from {{ ref('shock_register') }}
     union all
     select
-        effective_date,
-        to_la_code,
-        'reorganisation',
-        'The LA is created by reorganisation',
+        effective_date as shock_date,
+        to_la_code as la_code,
+        'reorganisation' as kind,
+        'The LA is created by reorganisation' as title,
         source
     from {{ ref('local_authority_successors') }}
     where is_verified and relationship <> 'recode'
     union all
     select
-        start_date,
+        start_date as shock_date,
         la_code,
-        'whole-system programme',
-        innovation_programme || ' starts',
+        'whole-system programme' as kind,
+        innovation_programme || ' starts' as title,
         source
     from {{ ref('innovation_programmes') }}
     where is_default and start_date is not null
