@@ -1,6 +1,6 @@
 -- Every area of England stands here once per programme and outcome, with the first reason that keeps it from being a
--- comparator: what it is, then what is known of it, then what it sent (FV.MATCH.1). Two years of data before the match's
--- go-live are the setting's eight quarters in the matching window of a treatment LA.
+-- comparator: what it is, then what is known of it, then what it sent (FV.MATCH.1). Two years of data before the
+-- match's go-live are the setting's eight quarters in the matching window of a treatment LA.
 with settings as (
     select cast(value as integer) as minimum_quarters
     from {{ ref('evaluation_settings') }}

@@ -1,7 +1,7 @@
--- FV.MATCH.3, FV.MATCH.5: no window of matching, placebo dates included, holds a quarter whose outcomes were observed on
--- or after the go-live it stands before; the default window and the placebos hold none that reaches past go-live less the
--- programme's gap; and no trend holds a quarter that no window allows. Go-live days come from the seed, not from the
--- models that are tested.
+-- FV.MATCH.3, FV.MATCH.5: no window of matching, placebo dates included, holds a quarter whose outcomes were observed
+-- on or after the go-live it stands before; the default window and the placebos hold none that reaches past go-live
+-- less the programme's gap; and no trend holds a quarter that no window allows. Go-live days come from the seed, not
+-- from the models that are tested.
 with go_lives as (
     select
         listed.programme_id,

@@ -469,6 +469,38 @@ def _noise_words(study: Study) -> list[str]:
             " nothing speaks"
             " against the pair, and not that the two LAs move together."
         )
+    said += [str(text) for text in study.result("la_noise").query("treatment_la_id == 'all'")["sentence"]]
+    return said + _trend_words(study)
+
+
+def _trend_words(study: Study) -> list[str]:
+    """What the tests of parallel trends and of shocks found (FV.MATCH.5, FV.MATCH.7)."""
+    tests = study.result("parallel_trend_tests").dropna(subset=["p_value"])
+    found = [
+        f"all quarters before go-live together give p = {words.decimal(float(row.p_value))}"
+        f" with {int(row.cluster_count)} LAs"
+        for row in records(tests.query("test == 'joint_leads'"))
+    ]
+    found += [
+        f"with {row.note.split(' (')[0]}, LAs that were matched before part by {words.decimal(float(row.estimate))}"
+        f" {row.unit} afterwards (p = {words.decimal(float(row.p_value))};"
+        f" {words.decimal(float(row.detectable))} could have been found)"
+        for row in records(tests.query("test == 'held_out_placebo'").sort_values("note"))
+    ]
+    said = []
+    if found:
+        said.append(
+            f"Were trends parallel before go-live? {words.sentence('; '.join(found))}. Such tests can show that they were"
+            " not; they never prove that they were."
+        )
+    shocks = study.result("shock_tests").dropna(subset=["p_value"])
+    for row in records(shocks.query("test == 'shock_interaction' and p_value < 0.05")):
+        said.append(
+            f"After go-live the two arms differ in what follows the shock of {words.long_date(as_day(row.as_of_date))}"
+            f" ({row.shock_title}): {words.decimal(float(row.estimate))} {row.unit},"
+            f" p = {words.decimal(float(row.p_value))}. A violation of the assumption looks like this, and so does an"
+            " effect that grows."
+        )
     return said
 
 
