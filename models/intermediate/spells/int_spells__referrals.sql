@@ -14,13 +14,16 @@ with reports as (
                 referrals.return_year desc,
                 referrals.closure_date desc,
                 referrals.closure_reason_code desc nulls last
-        ) as closure_rank
+        ) as closure_rank,
+        min(referrals.return_year) over referral as first_return_year,
+        min(case when lowest.primary_need is not null then referrals.return_year end) over referral as need_year
     from {{ ref('stg_cin__referrals') }} as referrals
     {{ join_identities('referrals', "'CIN'", 'referrals.birth_month_number', 'referrals.is_unborn_report') }}
     left join {{ ref('primary_need_codes') }} as lowest
         on referrals.lowest_primary_need_code = lowest.primary_need_code
     left join {{ ref('primary_need_codes') }} as highest
         on referrals.highest_primary_need_code = highest.primary_need_code
+    window referral as (partition by identities.la_id, identities.child_id, referrals.referral_date)
 ),
 
 -- What the returns show to have been done under a referral, whatever its flag says (DECISIONS D31).
@@ -49,18 +52,6 @@ acted as (
     {{ join_identities('activities', "'CIN'") }}
 ),
 
-years as (
-    select
-        la_id,
-        child_id,
-        referral_date,
-        min(return_year) as first_return_year,
-        max(return_year) as last_return_year,
-        min(case when lowest_need is not null then return_year end) as need_year
-    from reports
-    group by la_id, child_id, referral_date
-),
-
 -- A referral is repeated in every return while it is open: the latest return that has a closure knows best, the
 -- earliest that has a need says why the child was referred; NFA only if every report says so (A.7, DECISIONS D6) and
 -- none shows any action.
@@ -69,24 +60,19 @@ joined as (
         reports.la_id,
         reports.child_id,
         reports.referral_date,
-        min(case when reports.return_year = years.first_return_year then reports.la_code end) as la_code,
-        min(case when reports.return_year = years.first_return_year then reports.la_child_id end) as la_child_id,
+        min(case when reports.return_year = reports.first_return_year then reports.la_code end) as la_code,
+        min(case when reports.return_year = reports.first_return_year then reports.la_child_id end) as la_child_id,
         bool_and(reports.is_nfa) as is_flagged_nfa,
         bool_or(reports.has_plan) or count(acted.child_id) > 0 as has_activity,
-        min(case when reports.return_year = years.first_return_year then reports.referral_source_code end)
+        min(case when reports.return_year = reports.first_return_year then reports.referral_source_code end)
             as referral_source_code,
-        min(case when reports.return_year = years.need_year then reports.lowest_need end) as lowest_need,
-        max(case when reports.return_year = years.need_year then reports.highest_need end) as highest_need,
+        min(case when reports.return_year = reports.need_year then reports.lowest_need end) as lowest_need,
+        max(case when reports.return_year = reports.need_year then reports.highest_need end) as highest_need,
         max(case when reports.closure_rank = 1 then reports.closure_date end) as closure_date,
         max(case when reports.closure_rank = 1 then reports.closure_reason_code end) as closure_reason_code,
-        min(years.first_return_year) as first_return_year,
-        max(years.last_return_year) as last_return_year
+        min(reports.first_return_year) as first_return_year,
+        max(reports.return_year) as last_return_year
     from reports
-    inner join years
-        on
-            reports.la_id = years.la_id
-            and reports.child_id = years.child_id
-            and reports.referral_date = years.referral_date
     left join acted
         on
             reports.la_id = acted.la_id
