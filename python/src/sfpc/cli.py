@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     child.add_argument("--seeds", type=int, default=50)
     child.add_argument("--workers", type=int, default=2)
     verb("bench", _bench, "speed, as ratios measured in one run")
-    verb("bench-landing", _bench_landing, "speed and memory of the CIN census reader on generated returns")
+    verb("bench-landing", _bench_landing, "speed and memory of landing the CIN census, on generated returns")
     return parser
 
 
@@ -208,7 +208,7 @@ def _bench(paths: Paths, options: argparse.Namespace) -> None:
 def _bench_landing(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.bench import run_landing_bench
 
-    run_landing_bench()
+    run_landing_bench(paths)
 
 
 if __name__ == "__main__":

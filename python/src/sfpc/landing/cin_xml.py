@@ -9,6 +9,7 @@ return as flat tables by the same names. Source: docs/raw_data.md, sections A.2 
 
 from __future__ import annotations
 
+import gc
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -383,11 +384,16 @@ class _Rows:
         assessments: list[Row] = []
         enquiries: list[Row] = []
         reviews: list[Row] = []
+        slot_of = self._referral.get
         for item in details:
             tag = item.tag
-            slot = self._referral.get(tag)
+            slot = slot_of(tag)
             if slot is not None:
-                self._put(item, referral, slot)
+                if referral[slot] is None and not len(item):
+                    text = item.text
+                    referral[slot] = (text.strip() or None) if text is not None else None
+                else:
+                    self._put(item, referral, slot)
             elif tag == self._assessments:
                 factors: list[str] = []
                 dates = self._group(item, self._assessment, len(ASSESSMENT), self._factors, self._factor, factors)
@@ -428,11 +434,17 @@ class _Rows:
     ) -> Row:
         """Values of one group by slot; the leaves of the list that it may hold go to ``listed``."""
         values: list[str | None] = [None] * width
+        slot_of = slots.get
         for item in group:
             tag = item.tag
-            slot = slots.get(tag)
+            slot = slot_of(tag)
             if slot is not None:
-                self._put(item, values, slot)
+                # As _put does, which is called for the rare cases alone: there are millions of items.
+                if values[slot] is None and not len(item):
+                    text = item.text
+                    values[slot] = (text.strip() or None) if text is not None else None
+                else:
+                    self._put(item, values, slot)
             elif tag == list_tag and listed is not None:
                 listed += self._list(item, leaf_tag)
             else:
@@ -461,7 +473,9 @@ class _Rows:
         for leaf in group:
             if leaf.tag != leaf_tag:
                 self._set_aside(leaf)
-            elif (text := self._leaf(leaf)) is not None:
+                continue
+            text = self._leaf(leaf) if len(leaf) else leaf.text
+            if text is not None and (text := text.strip()):
                 texts.append(text)
         return texts
 
@@ -528,14 +542,30 @@ class _Rows:
 
 
 def _chunks(path: Path, rows: _Rows, namespace: str, chunk_rows: int) -> Iterator[tuple[str, pd.DataFrame]]:
-    for element, is_in_children in _finished(path, f"{namespace}Children"):
-        if not is_in_children or element.tag != rows.child:
-            rows.add_other(element)
-            continue
-        rows.add_child(element)
-        if rows.held >= chunk_rows:
-            yield from rows.take()
+    elements = _finished(path, f"{namespace}Children")
+    while _add_some(elements, rows, chunk_rows):
+        yield from rows.take()
     yield from rows.take()
+
+
+def _add_some(elements: Iterator[tuple[ET.Element, bool]], rows: _Rows, chunk_rows: int) -> bool:
+    """Add elements until a chunk is full; False when there are no more."""
+    # A tree holds no cycles. Python would look for some at every few hundred elements, in everything that is
+    # loaded, and need as long for that as for the reading.
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        for element, is_in_children in elements:
+            if not is_in_children or element.tag != rows.child:
+                rows.add_other(element)
+                continue
+            rows.add_child(element)
+            if rows.held >= chunk_rows:
+                return True
+        return False
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _finished(path: Path, children_tag: str) -> Iterator[tuple[ET.Element, bool]]:
