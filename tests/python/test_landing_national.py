@@ -83,7 +83,7 @@ def write(path: Path, *rows: Row) -> Path:
 def land(folder: Path) -> tuple[Path, dict[str, Any]]:
     """Land a folder of extracts; returns the landing folder and its manifest with the account under 'account'."""
     target = folder.with_name(folder.name + ".landing")
-    with Gate(target, "national", base=folder) as gate:
+    with Gate(target, "national", base=folder, accepts_quarantine=True) as gate:
         account = land_national(folder, gate)
         aside = gate.quarantine().to_dict("records")
     manifest = json.loads((target / "manifest.json").read_text(encoding="utf-8"))

@@ -116,7 +116,7 @@ def _synthesise(paths: Paths, options: argparse.Namespace) -> None:
 
 
 def _land(paths: Paths, options: argparse.Namespace) -> None:
-    from sfpc.landing.account import account_text, read_landing_settings
+    from sfpc.landing.account import account_text, landing_settings
     from sfpc.landing.gate import Gate, read_windows
     from sfpc.landing.national import land_national
 
@@ -125,7 +125,7 @@ def _land(paths: Paths, options: argparse.Namespace) -> None:
     published = getattr(options, "published", None)
     protocol = paths.root / "seeds" / "protocol"
     windows = read_windows(protocol / "data_windows.csv")
-    settings = read_landing_settings(protocol / "landing_settings.csv")
+    settings = landing_settings()
     if check is None:
         paths.data.mkdir(parents=True, exist_ok=True)
     gate = Gate(

@@ -18,11 +18,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from xml.parsers import expat
 
 import pandas as pd
 
 from sfpc.errors import InputError
+from sfpc.landing.declarations import DECLARES, NOT_XML, LongPrologError, declaration_row
 from sfpc.landing.layout import CIN_ASSESSMENTS, CIN_RECORDS, CIN_REVIEWS, CIN_SECTION47, Table
 from sfpc.landing.pseudonym import birth_month, is_identifying, pupil_pseudonym
 from sfpc.progress import say
@@ -34,7 +34,6 @@ CHUNK_ROWS = 50_000
 _BLOCK = 1 << 16
 _MOST_BYTES_PER_CHILD = 1 << 22
 _MOST_ELEMENTS_OF_HEADER = 1_000
-_LONGEST_PROLOG = 1 << 20
 
 # What the census calls it, and what the landing tables call it (A.2).
 REFERRAL = {
@@ -645,42 +644,14 @@ def _not_xml(error: Exception, path: Path, position: tuple[int, int]) -> InputEr
     )
 
 
-class _RootReached(Exception):
-    """Ends the scan of the prolog."""
-
-
 def _refuse_declarations(path: Path) -> None:
-    """Refuse document type and entity declarations before anything is built from the file.
-
-    Declarations can only stand before the first element, and only the parser itself reads every
-    encoding as the later reading will: so the parser scans the prolog, with nothing else switched on.
-    """
-
-    def refuse(*_: object) -> None:
-        raise InputError(
-            "the file declares a document type or entities (<!DOCTYPE, <!ENTITY); a return needs none, "
-            "and the file is refused",
-            file=path,
-            row=parser.CurrentLineNumber,
-        )
-
-    def stop(*_: object) -> None:
-        raise _RootReached
-
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = refuse
-    parser.EntityDeclHandler = refuse
-    parser.StartElementHandler = stop
-    scanned = 0
+    """Refuse document type and entity declarations before anything is built from the file."""
     try:
         with path.open("rb") as handle:
-            while block := handle.read(1 << 16):
-                scanned += len(block)
-                parser.Parse(block, False)
-                if scanned > _LONGEST_PROLOG:
-                    raise InputError(f"no element in the first {_LONGEST_PROLOG} bytes", file=path, row=1)
-            parser.Parse(b"", True)
-    except _RootReached:
-        return
-    except (expat.ExpatError, LookupError, ValueError) as error:
+            row = declaration_row(handle)
+    except LongPrologError as error:
+        raise InputError(str(error), file=path, row=1) from error
+    except NOT_XML as error:
         raise UnreadableXml(str(error), path) from error
+    if row is not None:
+        raise InputError(f"the file {DECLARES}; a return needs none, and the file is refused", file=path, row=row)

@@ -35,7 +35,7 @@ import pandas as pd
 from sfpc import __version__
 from sfpc.errors import InputError, QuarantineError, SfpcError
 from sfpc.landing import identifiers
-from sfpc.landing.account import Breach, LandingSettings, breaches, summarise
+from sfpc.landing.account import Breach, LandingSettings, breaches, landing_settings, summarise
 from sfpc.landing.dates import DATE_FORMATS, date_sql
 from sfpc.landing.layout import TABLES, Column, Table
 from sfpc.landing.pseudonym import NOT_A_DATE
@@ -130,7 +130,7 @@ class Gate:
     windows: data window per (source kind, landing table); none means no limit.
     base: folder that file names are given relative to; the gate's database can read nothing outside it and
     ``readable`` (a link that leads out included). Without it any file can be read.
-    settings: limits for dates and for what may be set aside; none means no limit.
+    settings: limits for dates and for what may be set aside; without them those of the project's seed hold.
     is_check: do everything and publish nothing.
     accepts_quarantine: publish although more was set aside than the limit allows; the manifest says so.
     key_id: tells which pseudonym key was used (:func:`sfpc.landing.pseudonym.key_id`), never the key.
@@ -153,7 +153,7 @@ class Gate:
         self._base_names = [str(p) for p in (base, base.resolve()) if str(p) != "."] if base else []
         self.target = target
         self.source_kind = source_kind
-        self.settings = settings
+        self.settings = settings or landing_settings()
         self._windows = windows or {}
         self._is_check = is_check
         self._accepts_quarantine = accepts_quarantine
@@ -448,14 +448,12 @@ class Gate:
 
     def breaches(self) -> list[Breach]:
         """Files and tables of which more was set aside than the settings allow, worst first."""
-        if self.settings is None:
-            return []
         return breaches(self.reconciliation(), self.quarantine(), self.settings)
 
     def judge(self) -> None:
         """Raise QuarantineError, naming the worst file, when more was set aside than the settings allow (DP.2)."""
         too_much = self.breaches()
-        if too_much and self.settings is not None:
+        if too_much:
             raise QuarantineError(
                 f"{too_much[0]}; the limit is {self.settings.quarantine_limit_pct:g} %. Nothing was landed. "
                 "--check lists every reason; --accept-quarantine lands the rest"
@@ -546,7 +544,7 @@ class Gate:
                 for (kind, table), w in self._windows.items()
                 if kind == self.source_kind
             },
-            "quarantine_limit_pct": self.settings.quarantine_limit_pct if self.settings else None,
+            "quarantine_limit_pct": self.settings.quarantine_limit_pct,
             "accepted_over_the_limit": [str(breach) for breach in too_much],
         }
 
@@ -789,9 +787,7 @@ class _Judged:
     value_class; null for a row that can be used) and ``blanked`` (one bit per entry of ``blanks``).
     """
 
-    def __init__(
-        self, layout: Table, types: dict[str, str], date_format: str, settings: LandingSettings | None
-    ) -> None:
+    def __init__(self, layout: Table, types: dict[str, str], date_format: str, settings: LandingSettings) -> None:
         self.layout = layout
         self._types = types
         self._date_format, self._spelt = date_format, DATE_FORMATS[date_format]
@@ -891,8 +887,6 @@ class _Judged:
     def _dates(self) -> list[tuple[str, str, str, str, str]]:
         """Per date column: name, and condition, reason and rule for a day too early, then condition for the future."""
         limits = self._settings
-        if limits is None:
-            return []
         out = []
         for column in (c for c in self.layout.columns if c.type == "DATE"):
             value = f"typed_{column.name}"
@@ -910,7 +904,7 @@ class _Judged:
         return out
 
     def _late_reason(self) -> str:
-        months = self._settings.last_date_months_after_return if self._settings else 0
+        months = self._settings.last_date_months_after_return
         return f"in the future: more than {months} months after the end of the return's year"
 
     def _out_of_time(self) -> list[_Problem]:
