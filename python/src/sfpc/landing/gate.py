@@ -23,7 +23,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -232,7 +233,8 @@ class Gate:
         text = [n for n in rows.columns if rows[n].dtype == object or pd.api.types.is_string_dtype(rows[n])]
         casts = ", ".join(f"cast({name} as varchar) as {name}" for name in text)
         self._con.register("given_rows", rows)
-        piece = self._write_scratch(f"select *{f' replace ({casts})' if casts else ''} from given_rows")
+        with _told_as_input_error(file):
+            piece = self._write_scratch(f"select *{f' replace ({casts})' if casts else ''} from given_rows")
         self._con.unregister("given_rows")
         pending.add(piece, len(rows))
 
@@ -297,14 +299,8 @@ class Gate:
 
     def _take(self, table: str, file: Path, queries: Sequence[str], date_format: str, is_ordered: bool = False) -> None:
         """Judge and write the rows of some queries; is_ordered: they come by source_row, each number once."""
-        try:
+        with _told_as_input_error(file):
             self._land(TABLES[table], file, queries, date_format, is_ordered)
-        except duckdb.PermissionException as error:
-            raise InputError(
-                "lies outside the folder that is being landed (a link that leads out of it?)", file=file
-            ) from error
-        except duckdb.Error as error:
-            raise InputError(f"cannot be landed: {_without_values(error)}", file=file) from error
 
     def _land(self, layout: Table, file: Path, queries: Sequence[str], date_format: str, is_ordered: bool) -> None:
         self._look_at(file)
@@ -995,6 +991,19 @@ def _value_class(text: str) -> str:
         f"when regexp_full_match({text}, '[0-9]+') then 'digits' "
         f"when regexp_full_match({text}, '[0-9/: .-]+') then 'date-like' else 'text' end"
     )
+
+
+@contextmanager
+def _told_as_input_error(file: Path) -> Iterator[None]:
+    """What the database has to say about the rows of a file (or a full disk) becomes one line."""
+    try:
+        yield
+    except duckdb.PermissionException as error:
+        raise InputError(
+            "lies outside the folder that is being landed (a link that leads out of it?)", file=file
+        ) from error
+    except duckdb.Error as error:
+        raise InputError(f"cannot be landed: {_without_values(error)}", file=file) from error
 
 
 def _without_values(error: duckdb.Error) -> str:
