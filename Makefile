@@ -65,7 +65,7 @@ bench: setup ## speed, as ratios measured in one run (never part of the tests)
 	@$(BIN)/sfpc bench
 
 .PHONY: bench-landing
-bench-landing: setup ## speed and peak memory of the CIN census reader, beside the XML parser alone (SFPC_BENCH_MB=60)
+bench-landing: setup ## speed and peak memory of landing a CIN census, beside the XML parser alone (SFPC_BENCH_MB=60)
 	@$(BIN)/sfpc bench-landing
 
 .PHONY: portable

@@ -55,7 +55,7 @@ def file(tmp_path: Path) -> Path:
 def test_every_row_is_accounted_for(tmp_path: Path, file: Path) -> None:
     """raw = landed + quarantined + out of window + duplicate (DP.2)."""
     windows = {("returns", "cla_episodes"): Window(date(2019, 1, 1), date(2025, 12, 31))}
-    with Gate(tmp_path / "landing", "returns", windows, base=file.parent) as gate:
+    with Gate(tmp_path / "landing", "returns", windows, base=file.parent, accepts_quarantine=True) as gate:
         rows = frame(
             EPISODE,
             EPISODE,
@@ -75,7 +75,13 @@ def test_every_row_is_accounted_for(tmp_path: Path, file: Path) -> None:
                 "episode_start_date": "01/02/2015",
                 "episode_end_date": "01/01/2019",
             },
-            {**EPISODE, "la_child_id": "g", "episode_start_date": "01/01/2026", "episode_end_date": ""},
+            {
+                **EPISODE,
+                "la_child_id": "g",
+                "return_year": "2025",
+                "episode_start_date": "01/01/2026",
+                "episode_end_date": "",
+            },
             {**EPISODE, "la_child_id": "h", "episode_start_date": "01/02/2015", "episode_end_date": ""},
         )
         gate.add_rows("cla_episodes", file, rows, "uk")
@@ -102,7 +108,7 @@ def test_every_row_is_accounted_for(tmp_path: Path, file: Path) -> None:
 
 
 def test_quarantine_never_holds_the_value(tmp_path: Path, file: Path) -> None:
-    with Gate(tmp_path / "landing", "returns", base=file.parent) as gate:
+    with Gate(tmp_path / "landing", "returns", base=file.parent, accepts_quarantine=True) as gate:
         gate.add_rows("cla_episodes", file, frame({**EPISODE, "episode_start_date": "SECRETNAME"}), "uk")
         gate.commit()
         assert "SECRETNAME" not in gate.quarantine().to_csv()
@@ -160,7 +166,7 @@ def test_the_same_bytes_twice_count_once_but_not_for_another_year(tmp_path: Path
 
 def test_a_plan_that_ends_before_it_starts_is_set_aside_and_its_referral_kept(tmp_path: Path, file: Path) -> None:
     row = {**CIN, "cpp_start_date": "2020-07-01", "cpp_end_date": "2020-06-01", "cpp_initial_category": "NEG"}
-    with Gate(tmp_path / "landing", "national", base=file.parent) as gate:
+    with Gate(tmp_path / "landing", "national", base=file.parent, accepts_quarantine=True) as gate:
         gate.add_rows("cin_records", file, frame(row), "iso")
         account, aside = gate.commit(), gate.quarantine()
     assert (account["landed"][0], account["quarantined"][0]) == (1, 0)
@@ -173,7 +179,7 @@ def test_a_plan_that_ends_before_it_starts_is_set_aside_and_its_referral_kept(tm
 
 
 def test_a_day_is_never_swapped_with_a_month(tmp_path: Path, file: Path) -> None:
-    with Gate(tmp_path / "landing", "returns", base=file.parent) as gate:
+    with Gate(tmp_path / "landing", "returns", base=file.parent, accepts_quarantine=True) as gate:
         gate.add_rows("cla_episodes", file, frame({**EPISODE, "episode_start_date": "2020-02-01"}), "uk")
         account = gate.commit()
     assert account["quarantined"][0] == 1

@@ -201,6 +201,15 @@ def test_workbooks_with_declarations(tmp_path: Path, member: str) -> None:
         read_sheets(path, tmp_path / "out")
 
 
+def test_workbooks_whose_xml_does_not_begin(tmp_path: Path) -> None:
+    """A declaration may hide behind a comment without end: what is not looked through is not opened."""
+    path = workbook(tmp_path / "a.xlsx")
+    comment = b"<!--" + bytes(range(97, 123)) * 50_000 + b"-->"
+    rewritten(path, "xl/workbook.xml", lambda content: comment + b"<!DOCTYPE x>" + content)
+    with pytest.raises(InputError, match=r"member 'xl/workbook\.xml': no element in the first 1048576 bytes"):
+        check_workbook(path, Caps(ratio_from_bytes=1 << 30))
+
+
 def test_workbooks_that_unpack_to_too_much(tmp_path: Path) -> None:
     path = workbook(tmp_path / "a.xlsx")
     with pytest.raises(InputError, match=r"bytes when unpacked; at most 100 are taken"):

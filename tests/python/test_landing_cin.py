@@ -533,7 +533,7 @@ def test_a_conference_without_an_enquiry_has_its_own_day_in_the_data_window(tmp_
     text = message(IDENTIFIERS + moved_in.format("2018-05-01") + moved_in.format("2022-05-01") + FULL)
     cin_file(tmp_path, text, "in/a.xml")
     windows = read_windows(SEEDS / "protocol" / "data_windows.csv")
-    with Gate(tmp_path / "landing", "returns", windows, base=tmp_path / "in") as gate:
+    with Gate(tmp_path / "landing", "returns", windows, base=tmp_path / "in", accepts_quarantine=True) as gate:
         land_returns(tmp_path / "in", gate, KEY, progress=quiet)
         account = gate.commit().set_index("table")
     assert account.loc["cin_section47", ["raw", "landed", "out_of_window"]].tolist() == [5, 4, 1]
@@ -546,7 +546,7 @@ def test_a_conference_without_an_enquiry_has_its_own_day_in_the_data_window(tmp_
 def test_repeated_rows_of_one_file_are_counted_across_its_chunks(tmp_path: Path) -> None:
     """Chunks of four tables take turns; each table of a file is judged as a whole."""
     path = cin_file(tmp_path, message(*[IDENTIFIERS + FULL] * 3))
-    with Gate(tmp_path / "landing", "returns") as gate:
+    with Gate(tmp_path / "landing", "returns", accepts_quarantine=True) as gate:
         for table, frame in read_cin_xml(path, KEY, chunk_rows=1):
             gate.add_rows(table, path, frame, "iso")
         account = gate.commit().set_index("table")
@@ -925,7 +925,7 @@ DETAILS_TABLE = """LAchildID,CINdetailsID,CINreferralDate,CINclosureDate
 def land(folder: Path, tmp_path: Path) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Account and quarantine of a folder through the real gate, and what was said."""
     lines: list[str] = []
-    with Gate(tmp_path / "landing", "returns", base=folder) as gate:
+    with Gate(tmp_path / "landing", "returns", base=folder, accepts_quarantine=True) as gate:
         land_returns(folder, gate, KEY, progress=lines.append)
         account = gate.commit()
         return account, gate.quarantine(), lines
@@ -1146,9 +1146,16 @@ def test_la_and_year_of_flat_tables(tmp_path: Path) -> None:
     blade_set(tmp_path / "c", **stated)
     (tmp_path / "c" / "header.csv").unlink()
     assert sources(tmp_path / "c") == {("342", "2019")}
+    for said in ("E10000031", "Warwickshire", "County of WARWICKSHIRE", "937"):
+        blade_set(tmp_path / "f", **{k: add_columns(t, "LA,Year", f"{said},2018/19") for k, t in tables.items()})
+        assert sources(tmp_path / "f") == {("937", "2019")}, said
+    for name, year in (("Dorset", "2019"), ("Dorset", "2020")):
+        blade_set(tmp_path / "g", **{k: add_columns(t, "LA,Year", f"{name},{year}") for k, t in tables.items()})
+        assert sources(tmp_path / "g") == {({"2019": "835", "2020": "838"}[year], year)}
     for row, problem in (
         ("342,2018", "row 2, column YEAR: a second value|row 3, column YEAR: a second value"),
-        ("E10000031,2019", "expected the three-digit DfE code"),
+        ("Warwikshire,2019", r"row 2, column LA: a name of 11 characters that no LA has; nearest is Warwickshire"),
+        ("E10999999,2019", r"row 2, column LA: an ONS code that is that of no LA"),
         ("342,2018/20", "expected the year that ends on 31 March"),
     ):
         blade_set(tmp_path / "c", **stated)

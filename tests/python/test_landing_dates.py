@@ -175,7 +175,7 @@ def test_the_gate_sets_other_forms_aside(tmp_path: Path) -> None:
     frame = pd.DataFrame({"la_child_id": [str(i) for i in range(5)], "episode_start_date": starts})
     frame = frame.assign(la_code="306", return_year="2020", source_row=range(2, 7))
     (tmp_path / "x.csv").write_text("x", encoding="utf-8")
-    with Gate(tmp_path / "landing", "returns") as gate:
+    with Gate(tmp_path / "landing", "returns", accepts_quarantine=True) as gate:
         gate.add_rows("cla_episodes", tmp_path / "x.csv", frame, "ssda903")
         gate.commit()
         aside = gate.quarantine()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import stat
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -55,6 +56,20 @@ class FakeGate:
 
     def table(self, name: str) -> pd.DataFrame:
         return pd.concat([rows for table, _, rows, _ in self.frames if table == name])
+
+
+class GateOfParts(FakeGate):
+    """Also has a place for what is taken out of archives."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def scratch(self) -> Path:
+        return self._folder / "scratch"
+
+    def name_part(self, part: Path, container: Path, name: str) -> None:
+        pass
 
 
 def quiet(_: str) -> None:
@@ -318,6 +333,36 @@ def test_la_of_ssda903_files(tmp_path: Path) -> None:
     assert la_codes("335")[0] == ["336"], "a census in the same folder is nearer than those above"
     csv_file(tmp_path, "x/337/y/2019-episodes.csv", EPISODES, EPISODE)
     assert la_codes("335")[0] == ["336", "337"]
+
+
+@pytest.mark.parametrize(
+    ("name", "la"),
+    [
+        ("331_2019_episodes.csv", "331"),
+        ("ssda903 2019 (331).csv", "331"),
+        ("SSDA 903-2019.csv", "335"),
+        ("2019-v331.csv", "335"),
+        ("331-332-2019.csv", "335"),
+        ("000_2019.csv", "335"),
+    ],
+)
+def test_la_in_the_name_of_a_file(tmp_path: Path, name: str, la: str) -> None:
+    """One code of the register that stands alone; else what was given. In an archive, the archive's name counts too."""
+    csv_file(tmp_path / "a", name, EPISODES, EPISODE)
+    gate = FakeGate()
+    land_returns(tmp_path / "a", gate, KEY, "335", progress=lambda _: None)
+    assert gate.table("cla_episodes")["la_code"].tolist() == [la]
+    (tmp_path / "b").mkdir()
+    with zipfile.ZipFile(tmp_path / "b" / f"{Path(name).stem}.zip", "w") as archive:
+        archive.write(tmp_path / "a" / name, "episodes.csv")
+    inside = GateOfParts(tmp_path)
+    land_returns(tmp_path / "b", inside, KEY, "335", progress=lambda _: None)
+    assert inside.table("cla_episodes")["la_code"].tolist() == [la]
+    (tmp_path / "a" / "336").mkdir()
+    (tmp_path / "a" / name).rename(tmp_path / "a" / "336" / name)
+    gate = FakeGate()
+    land_returns(tmp_path / "a", gate, KEY, "335", progress=lambda _: None)
+    assert gate.table("cla_episodes")["la_code"].tolist() == ["336"], "a folder of its own goes first"
 
 
 @pytest.mark.parametrize(

@@ -474,7 +474,7 @@ def test_rows_without_la_or_year_are_set_aside(tmp_path: Path) -> None:
     flat(tmp_path, f"{LA['la_code']},2019", ",2019", f"{LA['la_code']},", f"{LA['la_code']},19", "NULL,2019")
     folder.mkdir()
     (tmp_path / "x.csv").rename(folder / "x.csv")
-    with Gate(tmp_path / "landing", "returns") as gate:
+    with Gate(tmp_path / "landing", "returns", accepts_quarantine=True) as gate:
         land_returns(folder, gate, KEY, progress=lambda _: None)
         account = gate.commit()
         aside = gate.quarantine()
@@ -570,7 +570,7 @@ def xml(tmp_path: Path, body: str) -> Path:
 
 def land(tmp_path: Path) -> tuple[pd.DataFrame, pd.DataFrame, LandedReturns, list[str]]:
     lines: list[str] = []
-    with Gate(tmp_path / "landing", "returns", base=tmp_path / "in") as gate:
+    with Gate(tmp_path / "landing", "returns", base=tmp_path / "in", accepts_quarantine=True) as gate:
         result = land_returns(tmp_path / "in", gate, KEY, progress=lines.append)
         account = gate.commit()
         return account, gate.quarantine(), result, lines

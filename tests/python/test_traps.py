@@ -523,12 +523,13 @@ def land(
     windows: dict[tuple[str, str], Window] | None = None,
     settings: LandingSettings | None = None,
 ) -> Landing:
-    """Write the files of a return below a folder and land them."""
+    """Write the files of a return below a folder and land them, however much is set aside."""
     for name, content in files.items():
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    with Gate(tmp_path / "landing", "returns", windows or {}, base=tmp_path / "in", settings=settings) as gate:
+    base, target = tmp_path / "in", tmp_path / "landing"
+    with Gate(target, "returns", windows or {}, base=base, settings=settings, accepts_quarantine=True) as gate:
         land_returns(tmp_path / "in", gate, KEY, "331", progress=lambda _: None)
         account = gate.commit().to_dict("records")
         aside = gate.quarantine().to_dict("records")
@@ -709,7 +710,7 @@ def test_trap_19_mixed_date_formats(tmp_path: Path) -> None:
 
 
 def test_trap_20_encodings_and_noise(tmp_path: Path) -> None:
-    line = episode_line("C’1", "01/07/2022")
+    line = episode_line("C’1", "01/07/2016")
     files = {
         "331/2017-episodes.csv": b"\xef\xbb\xbf" + episodes_file(line),
         "331/2018-episodes.csv": episodes_file(line, encoding="utf-16"),
@@ -723,7 +724,7 @@ def test_trap_20_encodings_and_noise(tmp_path: Path) -> None:
     }
     landed = land(tmp_path, files)
     rows = landed.rows("cla_episodes", "return_year, la_child_id, episode_start_date")
-    assert rows == [(year, "C’1", date(2022, 7, 1)) for year in range(2017, 2023)]
+    assert rows == [(year, "C’1", date(2016, 7, 1)) for year in range(2017, 2023)]
     assert landed.account["331/2023-episodes.csv", "cla_episodes"]["raw"] == 0, "a file of one newline is counted"
     manifest = (tmp_path / "landing" / "manifest.json").read_text(encoding="utf-8")
     assert "331/2023-notes.txt" in manifest, "a file of another kind is listed"
@@ -739,7 +740,7 @@ def test_trap_20_encodings_and_noise(tmp_path: Path) -> None:
     book.save(kept)
     sheets = land(tmp_path / "book", {"331/2022-return.xlsx": kept.getvalue()})
     assert sheets.rows("cla_episodes", "return_year, la_child_id, episode_start_date") == [
-        (2022, "C’1", date(2022, 7, 1))
+        (2022, "C’1", date(2016, 7, 1))
     ]
 
 

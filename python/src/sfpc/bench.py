@@ -15,6 +15,7 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from xml.parsers import expat
 
@@ -27,6 +28,7 @@ from sfpc.landing.cin_xml import read_cin_xml
 from sfpc.landing.gate import Gate, read_windows
 from sfpc.landing.layout import TABLES
 from sfpc.landing.national import land_national
+from sfpc.landing.returns import land_returns
 from sfpc.marts import ANALYSIS, SCHEMA, open_marts
 from sfpc.matching.distance import METRICS
 from sfpc.matching.variants import rank_variants
@@ -241,105 +243,50 @@ def _children() -> Line:
 
 CENSUS_MB = 60
 LARGER = 4
-
-_ABOUT = """\
-    <Child>
-      <ChildIdentifiers>
-        <LAchildID>{id:010d}</LAchildID>
-        <UPN>A{id:012d}</UPN>
-        <PersonBirthDate>2012-05-17</PersonBirthDate>
-        <GenderCurrent>2</GenderCurrent>
-      </ChildIdentifiers>
-      <ChildCharacteristics>
-        <Ethnicity>WBRI</Ethnicity>
-        <Disabilities>
-          <Disability>NONE</Disability>
-        </Disabilities>
-      </ChildCharacteristics>
-"""
-_REFERRAL = """\
-      <CINdetails>
-        <CINreferralDate>2022-06-11</CINreferralDate>
-        <ReferralSource>1A</ReferralSource>
-        <PrimaryNeedCode>N1</PrimaryNeedCode>
-        <CINclosureDate>2022-12-12</CINclosureDate>
-        <ReasonForClosure>RC7</ReasonForClosure>
-"""
-_ASSESSMENT = """\
-        <Assessments>
-          <AssessmentActualStartDate>2022-06-12</AssessmentActualStartDate>
-          <AssessmentAuthorisationDate>2022-07-12</AssessmentAuthorisationDate>
-          <FactorsIdentifiedAtAssessment>
-            <AssessmentFactors>3B</AssessmentFactors>
-            <AssessmentFactors>4A</AssessmentFactors>
-            <AssessmentFactors>16A</AssessmentFactors>
-          </FactorsIdentifiedAtAssessment>
-        </Assessments>
-"""
-_PLANS = """\
-        <CINPlanDates>
-          <CINPlanStartDate>2022-09-12</CINPlanStartDate>
-          <CINPlanEndDate>2022-12-12</CINPlanEndDate>
-        </CINPlanDates>
-        <Section47>
-          <S47ActualStartDate>2022-06-13</S47ActualStartDate>
-          <InitialCPCtarget>2022-07-04</InitialCPCtarget>
-          <DateOfInitialCPC>2022-07-01</DateOfInitialCPC>
-          <ICPCnotRequired>false</ICPCnotRequired>
-        </Section47>
-"""
-_CPP = """\
-        <ChildProtectionPlans>
-          <CPPstartDate>2022-07-01</CPPstartDate>
-          <CPPendDate>2022-09-11</CPPendDate>
-          <InitialCategoryOfAbuse>NEG</InitialCategoryOfAbuse>
-          <LatestCategoryOfAbuse>EMO</LatestCategoryOfAbuse>
-          <NumberOfPreviousCPP>0</NumberOfPreviousCPP>
-          <Reviews>
-            <CPPreviewDate>2022-07-28</CPPreviewDate>
-            <CPPreviewDate>2022-09-01</CPPreviewDate>
-          </Reviews>
-        </ChildProtectionPlans>
-"""
-_NFA = "        <ReferralNFA>false</ReferralNFA>\n"
+_KEY = b"x" * 32
+_FIRST_DAY = date(2022, 4, 1)
+_DAYS = 600
 
 
-def run_landing_bench() -> None:
-    """Measure the reader of the CIN census on generated returns: MB/s, ratio to the parser alone, peak memory.
+def run_landing_bench(paths: Paths) -> None:
+    """Measure the landing of the CIN census on generated returns: MB/s, ratio to the parser alone, peak memory.
 
-    The returns have the shape of real ones (1 to 3 CINdetails, assessments with factors, plans with reviews),
-    indented and without any blank. Each reading has a process of its own, so that its peak is its own; seconds
-    are those of the processor, so that other work on the machine does not count. The ratios are to expat without
-    a handler, and to ElementTree building each child and forgetting it. SFPC_BENCH_MB sets the size of the
-    smaller file (60); the larger one has four times as much.
+    The landing is all that the verb does with a folder of returns: finding, reading, pseudonyms, the gate with its
+    windows and limits, the account, the publishing. The returns have the shape of real ones (1 to 3 CINdetails,
+    assessments with factors, plans with reviews), indented and without any blank. Each measurement has a process of
+    its own, so that its peak is its own; seconds are those of the processor (all threads), so that other work on the
+    machine does not count. The ratios are to expat without a handler, and to ElementTree building each child and
+    forgetting it. SFPC_BENCH_MB sets the size of the smaller file (60); the larger one has four times as much.
+
+    paths: only the project's root is used.
     """
     size = int(os.environ.get("SFPC_BENCH_MB", CENSUS_MB))
-    print(f"{'CIN census':<26}{'MB':>6}{'seconds':>9}{'MB/s':>8}{'peak MB':>9}{'of expat':>10}{'of its tree':>13}")
+    print(f"{'CIN census':<28}{'MB':>6}{'seconds':>9}{'MB/s':>8}{'peak MB':>9}{'of expat':>10}{'of its tree':>13}")
+    peaks: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="sfpc-bench-") as folder:
-        path = Path(folder) / "CIN_2023.xml"
+        path = Path(folder) / "in" / "000" / "CIN_2023.xml"
+        path.parent.mkdir(parents=True)
         for name, is_indented, megabytes in (
             ("indented", True, size),
             ("indented, larger", True, LARGER * size),
             ("without blanks", False, size),
         ):
-            _write_census(path, megabytes, is_indented)
-            parser, tree = _alone(_parse_only, path)[0], _alone(_tree_only, path)[0]
-            for stage, work in (("", _read_census), (", landed too", _land_census)):
-                seconds, peak = _alone(work, path)
+            write_census(path, megabytes, is_indented)
+            parser, tree = (_alone(work, path, paths.root)[0] for work in (_parse_only, _tree_only))
+            for stage, work in (("read", _read_census), ("landed", land_census)):
+                seconds, peaks[f"{name}, {stage}"] = _alone(work, path, paths.root)
                 size_mb = path.stat().st_size / 1e6
                 print(
-                    f"{name + stage:<26}{size_mb:>6.0f}{seconds:>9.2f}{size_mb / seconds:>8.1f}{peak:>9.0f}"
-                    f"{seconds / parser:>10.1f}{seconds / tree:>13.1f}"
+                    f"{name + ', ' + stage:<28}{size_mb:>6.0f}{seconds:>9.2f}{size_mb / seconds:>8.1f}"
+                    f"{peaks[f'{name}, {stage}']:>9.0f}{seconds / parser:>10.1f}{seconds / tree:>13.1f}"
                 )
+    growth = peaks["indented, larger, landed"] / peaks["indented, landed"]
+    print(f"peak memory of the landing, {LARGER} times as many bytes: {growth:.2f} times as much")
 
 
-def _write_census(path: Path, megabytes: int, is_indented: bool) -> None:
-    texts = []
-    for shape in range(6):
-        referral = _REFERRAL + _ASSESSMENT * (1 + shape % 2) + (_PLANS if shape > 2 else "") + _NFA
-        referral += (_CPP if shape > 3 else "") + "      </CINdetails>\n"
-        text = _ABOUT + referral * (1 + shape % 3) + "    </Child>\n"
-        texts.append(text if is_indented else "".join(line.strip() for line in text.splitlines()))
+def write_census(path: Path, megabytes: float, is_indented: bool = True) -> None:
+    """Write a CIN census of so many million bytes; every child, date and plan is its own, no row repeats another."""
+    days = [(_FIRST_DAY + timedelta(days=n)).isoformat() for n in range(_DAYS)]
     with path.open("w", encoding="utf-8", newline="\n") as out:
         out.write(
             "<Message><Header><CollectionDetails><Collection>CIN</Collection><ReferenceDate>2023-03-31</ReferenceDate>"
@@ -347,44 +294,127 @@ def _write_census(path: Path, megabytes: int, is_indented: bool) -> None:
         )
         number = written = 0
         while written < megabytes * 1_000_000:
-            written += out.write(texts[number % len(texts)].format(id=number))
+            text = _child(number, days)
+            written += out.write(text if is_indented else "".join(line.strip() for line in text.splitlines()))
             number += 1
         out.write("</Children></Message>\n")
 
 
-def _alone(work: Callable[[Path], None], path: Path) -> tuple[float, float]:
+def _child(number: int, days: list[str]) -> str:
+    shape = number % 6
+    return f"""\
+    <Child>
+      <ChildIdentifiers>
+        <LAchildID>{number:010d}</LAchildID>
+        <UPN>A{number:012d}</UPN>
+        <PersonBirthDate>20{5 + number % 17:02d}-{1 + number % 12:02d}-{1 + number % 28:02d}</PersonBirthDate>
+        <GenderCurrent>{1 + number % 2}</GenderCurrent>
+      </ChildIdentifiers>
+      <ChildCharacteristics>
+        <Ethnicity>{("WBRI", "WBRI", "MWBC", "APKN", "BAFR")[number % 5]}</Ethnicity>
+        <Disabilities>
+          <Disability>NONE</Disability>
+        </Disabilities>
+      </ChildCharacteristics>
+{"".join(_referral(shape, days, (number * 37 + place * 35) % 365) for place in range(1 + shape % 3))}\
+    </Child>
+"""
+
+
+def _referral(shape: int, days: list[str], day: int) -> str:
+    assessments = "".join(
+        f"""\
+        <Assessments>
+          <AssessmentActualStartDate>{days[day + 1 + 40 * place]}</AssessmentActualStartDate>
+          <AssessmentAuthorisationDate>{days[day + 31 + 40 * place]}</AssessmentAuthorisationDate>
+          <FactorsIdentifiedAtAssessment>
+            <AssessmentFactors>3B</AssessmentFactors>
+            <AssessmentFactors>4A</AssessmentFactors>
+            <AssessmentFactors>16A</AssessmentFactors>
+          </FactorsIdentifiedAtAssessment>
+        </Assessments>
+"""
+        for place in range(1 + shape % 2)
+    )
+    plans = f"""\
+        <CINPlanDates>
+          <CINPlanStartDate>{days[day + 93]}</CINPlanStartDate>
+          <CINPlanEndDate>{days[day + 184]}</CINPlanEndDate>
+        </CINPlanDates>
+        <Section47>
+          <S47ActualStartDate>{days[day + 2]}</S47ActualStartDate>
+          <InitialCPCtarget>{days[day + 23]}</InitialCPCtarget>
+          <DateOfInitialCPC>{days[day + 20]}</DateOfInitialCPC>
+          <ICPCnotRequired>false</ICPCnotRequired>
+        </Section47>
+"""
+    cpp = f"""\
+        <ChildProtectionPlans>
+          <CPPstartDate>{days[day + 20]}</CPPstartDate>
+          <CPPendDate>{days[day + 92]}</CPPendDate>
+          <InitialCategoryOfAbuse>NEG</InitialCategoryOfAbuse>
+          <LatestCategoryOfAbuse>EMO</LatestCategoryOfAbuse>
+          <NumberOfPreviousCPP>0</NumberOfPreviousCPP>
+          <Reviews>
+            <CPPreviewDate>{days[day + 47]}</CPPreviewDate>
+            <CPPreviewDate>{days[day + 82]}</CPPreviewDate>
+          </Reviews>
+        </ChildProtectionPlans>
+"""
+    return f"""\
+      <CINdetails>
+        <CINreferralDate>{days[day]}</CINreferralDate>
+        <ReferralSource>1A</ReferralSource>
+        <PrimaryNeedCode>N1</PrimaryNeedCode>
+        <CINclosureDate>{days[day + 184]}</CINclosureDate>
+        <ReasonForClosure>RC7</ReasonForClosure>
+{assessments}{plans if shape > 2 else ""}\
+        <ReferralNFA>false</ReferralNFA>
+{cpp if shape > 3 else ""}\
+      </CINdetails>
+"""
+
+
+Work = Callable[[Path, Path], None]
+"""What is measured, of a census and the project's root."""
+
+
+def _alone(work: Work, path: Path, root: Path) -> tuple[float, float]:
     """Processor seconds and peak memory (MB) of a process that does nothing else."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measured, (work, path))
+        return pool.apply(measured, (work, path, root))
 
 
-def _measured(work: Callable[[Path], None], path: Path) -> tuple[float, float]:
+def measured(work: Work, path: Path, root: Path) -> tuple[float, float]:
+    """Processor seconds of some work, and the peak memory (MB) of its process."""
     started = time.process_time()
-    work(path)
+    work(path, root)
     seconds = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return seconds, peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def _read_census(path: Path) -> None:
-    for _ in read_cin_xml(path, b"x" * 32):
+def _read_census(path: Path, root: Path) -> None:
+    for _ in read_cin_xml(path, _KEY):
         pass
 
 
-def _land_census(path: Path) -> None:
-    with Gate(path.with_name("landing"), "returns") as gate:
-        for table, rows in read_cin_xml(path, b"x" * 32):
-            gate.add_rows(table, path, rows, "iso")
+def land_census(path: Path, root: Path) -> None:
+    """Land the folder of a census as ``sfpc returns`` does, beside it."""
+    windows = read_windows(root / "seeds" / "protocol" / "data_windows.csv")
+    with Gate(path.parents[1].with_name("landing"), "returns", windows, base=path.parents[1]) as gate:
+        land_returns(path.parents[1], gate, _KEY, progress=gate.note)
+        gate.distinct(), gate.quarantine()
         gate.commit()
 
 
-def _parse_only(path: Path) -> None:
+def _parse_only(path: Path, root: Path) -> None:
     parser = expat.ParserCreate()
     with path.open("rb") as handle:
         parser.ParseFile(handle)
 
 
-def _tree_only(path: Path) -> None:
+def _tree_only(path: Path, root: Path) -> None:
     """What streaming costs at least: the tree of each child is built and forgotten."""
     children: ET.Element | None = None
     for event, element in ET.iterparse(path, events=("start", "end")):

@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     child.add_argument("clause", help="id of the clause, as the register has it")
     child.add_argument("--no-pytest", action="store_true", help="models and their tests only")
     verb("bench", _bench, "speed, as ratios measured in one run")
-    verb("bench-landing", _bench_landing, "speed and memory of the CIN census reader on generated returns")
+    verb("bench-landing", _bench_landing, "speed and memory of landing the CIN census, on generated returns")
     return parser
 
 
@@ -126,7 +126,7 @@ def _synthesise(paths: Paths, options: argparse.Namespace) -> None:
 
 
 def _land(paths: Paths, options: argparse.Namespace) -> None:
-    from sfpc.landing.account import account_text, read_landing_settings
+    from sfpc.landing.account import account_text, landing_settings
     from sfpc.landing.gate import Gate, read_windows
     from sfpc.landing.national import land_national
 
@@ -135,7 +135,7 @@ def _land(paths: Paths, options: argparse.Namespace) -> None:
     published = getattr(options, "published", None)
     protocol = paths.root / "seeds" / "protocol"
     windows = read_windows(protocol / "data_windows.csv")
-    settings = read_landing_settings(protocol / "landing_settings.csv")
+    settings = landing_settings()
     if check is None:
         paths.data.mkdir(parents=True, exist_ok=True)
     gate = Gate(
@@ -243,7 +243,7 @@ def _bench(paths: Paths, options: argparse.Namespace) -> None:
 def _bench_landing(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.bench import run_landing_bench
 
-    run_landing_bench()
+    run_landing_bench(paths)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pandas as pd
 
 from sfpc.errors import InputError, SfpcError
 from sfpc.landing.account import account_text as check_text
-from sfpc.landing.account import read_landing_settings
+from sfpc.landing.account import landing_settings
 from sfpc.landing.gate import Gate, read_windows
 from sfpc.landing.pseudonym import key_id, load_key, passing_key
 from sfpc.landing.returns import land_returns
@@ -65,7 +65,7 @@ def run_returns(
     if not source.is_dir():
         raise InputError("expected a folder with statutory returns", file=source)
     protocol = paths.root / "seeds" / "protocol"
-    settings = read_landing_settings(protocol / "landing_settings.csv")
+    settings = landing_settings()
     key = passing_key() if is_check else load_key(own.data)
     gate = Gate(
         own.landing,

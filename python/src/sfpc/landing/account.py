@@ -6,11 +6,15 @@ import csv
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
 from sfpc.errors import InputError
+from sfpc.settings import project_root
+
+SETTINGS = Path("seeds", "protocol", "landing_settings.csv")
 
 PARTS = ("landed", "quarantined", "out_of_window", "duplicate")
 
@@ -50,6 +54,19 @@ def read_landing_settings(path: Path) -> LandingSettings:
         return LandingSettings(earliest, episode, months, limit, int(values[setting]))
     except (KeyError, ValueError) as error:
         raise InputError(f"the setting {setting} is missing or not readable ({error})", file=path) from error
+
+
+def landing_settings() -> LandingSettings:
+    """The settings of the project, read once.
+
+    Raises SfpcError outside the project.
+    """
+    return _read_once(project_root() / SETTINGS)
+
+
+@lru_cache(maxsize=1)
+def _read_once(path: Path) -> LandingSettings:
+    return read_landing_settings(path)
 
 
 @dataclass(frozen=True)

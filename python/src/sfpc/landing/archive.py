@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
-from xml.parsers import expat
 
 from sfpc.errors import InputError
+from sfpc.landing.declarations import DECLARES, NOT_XML, LongPrologError, declaration_row
 
 WORKBOOKS = (".xlsx", ".xlsm")
 """Workbooks that are read. Macros of an .xlsm are never run: nothing here runs anything."""
@@ -122,43 +122,20 @@ def check_workbook(path: Path, caps: Caps = WORKBOOK_CAPS) -> None:
     infos = check_archive(path, caps)
     with _opened(path) as archive:
         for info in infos:
-            if info.filename.lower().endswith((".xml", ".rels", ".vml")) and _declares(archive, info):
-                raise InputError(
-                    f"member {_shown(info.filename)}: declares a document type or entities (<!DOCTYPE, <!ENTITY); "
-                    "the workbook is refused",
-                    file=path,
-                )
+            if info.filename.lower().endswith((".xml", ".rels", ".vml")) and (reason := _why_not_xml(archive, info)):
+                raise InputError(f"member {_shown(info.filename)}: {reason}; the workbook is refused", file=path)
 
 
-class _Stop(Exception):
-    """Ends the scan at the first element."""
-
-
-def _declares(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
-    """Whether an XML member has declarations, which can only stand before its first element."""
-    found: list[bool] = []
-
-    def declared(*_: object) -> None:
-        found.append(True)
-        raise _Stop
-
-    def stop(*_: object) -> None:
-        raise _Stop
-
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = declared
-    parser.EntityDeclHandler = declared
-    parser.StartElementHandler = stop
+def _why_not_xml(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str | None:
+    """Why no library may open an XML member, in words; None where one may."""
     try:
         with archive.open(info) as source:
-            while block := source.read(1 << 16):
-                parser.Parse(block, False)
-    except _Stop:
-        pass
-    except (expat.ExpatError, LookupError, ValueError):
+            return None if declaration_row(source) is None else DECLARES
+    except LongPrologError as error:
+        return str(error)
+    except NOT_XML:
         # No XML at all: the library that reads the workbook says so, without having built anything from it.
-        return False
-    return bool(found)
+        return None
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from sfpc.landing.cin_xml import (
     child_values,
     frame_of,
 )
+from sfpc.landing.la_register import UnknownLa, la_register
 from sfpc.landing.layout import CIN_ASSESSMENTS, CIN_RECORDS, CIN_REVIEWS, CIN_SECTION47, TABLES
 from sfpc.landing.pseudonym import is_identifying
 from sfpc.landing.text import Delimited, find_header, rows
@@ -220,9 +221,10 @@ def stated_source(blade: Blade) -> tuple[str | None, int | None]:
 
     The table Header states LEA and ReferenceDate, and the year is told as in the XML
     (:func:`sfpc.landing.cin_xml.census_year`); any other may have columns LA and Year, where the year is the
-    one that ends on 31 March (2022, 2021/22).
+    one that ends on 31 March (2022, 2021/22). An LA may be a three-digit code, an ONS code or a name, which are
+    looked up in the register (:mod:`sfpc.landing.la_register`).
 
-    Raises InputError (row, column): an LA that is no three-digit code, a year that is none, two different
+    Raises InputError (row, column): an LA that the register does not know, a year that is none, two different
     ones in one file.
     """
     is_header = blade.kind == HEADER
@@ -239,13 +241,18 @@ def stated_source(blade: Blade) -> tuple[str | None, int | None]:
                     column=column,
                 )
     la_column, year_column = (blade.columns.get(meaning, "") for meaning in meanings)
+    number, text = found.get(year_column, (0, None))
+    if is_header:
+        year = census_year(text and _UK_DATE.sub(r"\3-\2-\1", text))
+    else:
+        year = None if text is None else _return_year(text, blade, number, year_column)
     number, la = found.get(la_column, (0, None))
     if la is not None and not _LA_CODE.fullmatch(la):
-        raise InputError("expected the three-digit DfE code of an LA", file=blade.path, row=number, column=la_column)
-    number, year = found.get(year_column, (0, None))
-    if year is None or is_header:
-        return la, census_year(year and _UK_DATE.sub(r"\3-\2-\1", year))
-    return la, _return_year(year, blade, number, year_column)
+        try:
+            la = la_register().code_of(la, year)
+        except UnknownLa as error:
+            raise InputError(error.problem, file=blade.path, row=number, column=la_column) from error
+    return la, year
 
 
 def _return_year(text: str, blade: Blade, number: int, column: str) -> int:

@@ -9,6 +9,7 @@ return as flat tables by the same names. Source: docs/raw_data.md, sections A.2 
 
 from __future__ import annotations
 
+import gc
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -17,11 +18,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from xml.parsers import expat
 
 import pandas as pd
 
 from sfpc.errors import InputError
+from sfpc.landing.declarations import DECLARES, NOT_XML, LongPrologError, declaration_row
 from sfpc.landing.layout import CIN_ASSESSMENTS, CIN_RECORDS, CIN_REVIEWS, CIN_SECTION47, Table
 from sfpc.landing.pseudonym import birth_month, is_identifying, pupil_pseudonym
 from sfpc.progress import say
@@ -33,7 +34,6 @@ CHUNK_ROWS = 50_000
 _BLOCK = 1 << 16
 _MOST_BYTES_PER_CHILD = 1 << 22
 _MOST_ELEMENTS_OF_HEADER = 1_000
-_LONGEST_PROLOG = 1 << 20
 
 # What the census calls it, and what the landing tables call it (A.2).
 REFERRAL = {
@@ -383,11 +383,16 @@ class _Rows:
         assessments: list[Row] = []
         enquiries: list[Row] = []
         reviews: list[Row] = []
+        slot_of = self._referral.get
         for item in details:
             tag = item.tag
-            slot = self._referral.get(tag)
+            slot = slot_of(tag)
             if slot is not None:
-                self._put(item, referral, slot)
+                if referral[slot] is None and not len(item):
+                    text = item.text
+                    referral[slot] = (text.strip() or None) if text is not None else None
+                else:
+                    self._put(item, referral, slot)
             elif tag == self._assessments:
                 factors: list[str] = []
                 dates = self._group(item, self._assessment, len(ASSESSMENT), self._factors, self._factor, factors)
@@ -428,11 +433,17 @@ class _Rows:
     ) -> Row:
         """Values of one group by slot; the leaves of the list that it may hold go to ``listed``."""
         values: list[str | None] = [None] * width
+        slot_of = slots.get
         for item in group:
             tag = item.tag
-            slot = slots.get(tag)
+            slot = slot_of(tag)
             if slot is not None:
-                self._put(item, values, slot)
+                # As _put does, which is called for the rare cases alone: there are millions of items.
+                if values[slot] is None and not len(item):
+                    text = item.text
+                    values[slot] = (text.strip() or None) if text is not None else None
+                else:
+                    self._put(item, values, slot)
             elif tag == list_tag and listed is not None:
                 listed += self._list(item, leaf_tag)
             else:
@@ -461,7 +472,9 @@ class _Rows:
         for leaf in group:
             if leaf.tag != leaf_tag:
                 self._set_aside(leaf)
-            elif (text := self._leaf(leaf)) is not None:
+                continue
+            text = self._leaf(leaf) if len(leaf) else leaf.text
+            if text is not None and (text := text.strip()):
                 texts.append(text)
         return texts
 
@@ -528,14 +541,30 @@ class _Rows:
 
 
 def _chunks(path: Path, rows: _Rows, namespace: str, chunk_rows: int) -> Iterator[tuple[str, pd.DataFrame]]:
-    for element, is_in_children in _finished(path, f"{namespace}Children"):
-        if not is_in_children or element.tag != rows.child:
-            rows.add_other(element)
-            continue
-        rows.add_child(element)
-        if rows.held >= chunk_rows:
-            yield from rows.take()
+    elements = _finished(path, f"{namespace}Children")
+    while _add_some(elements, rows, chunk_rows):
+        yield from rows.take()
     yield from rows.take()
+
+
+def _add_some(elements: Iterator[tuple[ET.Element, bool]], rows: _Rows, chunk_rows: int) -> bool:
+    """Add elements until a chunk is full; False when there are no more."""
+    # A tree holds no cycles. Python would look for some at every few hundred elements, in everything that is
+    # loaded, and need as long for that as for the reading.
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        for element, is_in_children in elements:
+            if not is_in_children or element.tag != rows.child:
+                rows.add_other(element)
+                continue
+            rows.add_child(element)
+            if rows.held >= chunk_rows:
+                return True
+        return False
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _finished(path: Path, children_tag: str) -> Iterator[tuple[ET.Element, bool]]:
@@ -615,42 +644,14 @@ def _not_xml(error: Exception, path: Path, position: tuple[int, int]) -> InputEr
     )
 
 
-class _RootReached(Exception):
-    """Ends the scan of the prolog."""
-
-
 def _refuse_declarations(path: Path) -> None:
-    """Refuse document type and entity declarations before anything is built from the file.
-
-    Declarations can only stand before the first element, and only the parser itself reads every
-    encoding as the later reading will: so the parser scans the prolog, with nothing else switched on.
-    """
-
-    def refuse(*_: object) -> None:
-        raise InputError(
-            "the file declares a document type or entities (<!DOCTYPE, <!ENTITY); a return needs none, "
-            "and the file is refused",
-            file=path,
-            row=parser.CurrentLineNumber,
-        )
-
-    def stop(*_: object) -> None:
-        raise _RootReached
-
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = refuse
-    parser.EntityDeclHandler = refuse
-    parser.StartElementHandler = stop
-    scanned = 0
+    """Refuse document type and entity declarations before anything is built from the file."""
     try:
         with path.open("rb") as handle:
-            while block := handle.read(1 << 16):
-                scanned += len(block)
-                parser.Parse(block, False)
-                if scanned > _LONGEST_PROLOG:
-                    raise InputError(f"no element in the first {_LONGEST_PROLOG} bytes", file=path, row=1)
-            parser.Parse(b"", True)
-    except _RootReached:
-        return
-    except (expat.ExpatError, LookupError, ValueError) as error:
+            row = declaration_row(handle)
+    except LongPrologError as error:
+        raise InputError(str(error), file=path, row=1) from error
+    except NOT_XML as error:
         raise UnreadableXml(str(error), path) from error
+    if row is not None:
+        raise InputError(f"the file {DECLARES}; a return needs none, and the file is refused", file=path, row=row)

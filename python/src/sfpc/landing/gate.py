@@ -5,6 +5,9 @@ aside what cannot be used (with file, row, column, reason and rule, never the va
 outside the data window, counts exact repeats, and writes everything to a folder that takes the place of the
 old one only when all files are through: a failure half-way leaves the earlier landing as it was.
 
+Rows wait and are judged in files of the gate's own work folder, not in memory, so that a file of any size needs
+no more memory than a small one. That folder is the owner's alone and goes when the gate does.
+
 For every file and table: raw rows = landed + quarantined + out of window + duplicate. The same files give the
 same bytes again, but for the time in the manifest.
 """
@@ -14,13 +17,15 @@ from __future__ import annotations
 import csv
 import getpass
 import hashlib
+import itertools
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +36,7 @@ import pandas as pd
 from sfpc import __version__
 from sfpc.errors import InputError, QuarantineError, SfpcError
 from sfpc.landing import identifiers
-from sfpc.landing.account import Breach, LandingSettings, breaches, summarise
+from sfpc.landing.account import Breach, LandingSettings, breaches, landing_settings, summarise
 from sfpc.landing.dates import DATE_FORMATS, date_sql
 from sfpc.landing.layout import TABLES, Column, Table
 from sfpc.landing.pseudonym import NOT_A_DATE
@@ -60,6 +65,13 @@ QUARANTINE_COLUMNS = (
 _MOST_DIGITS = 4
 _RETURN_YEARS = ("return_year", "census_year", "school_year")
 _BIRTH_NUMBERS = ("birth_year", "birth_month")
+
+# Rows that readers hand over are judged and written so many at a time, or as many as one piece has.
+_ROWS_AT_ONCE = 60_000
+# Rows of which exact repeats are looked for at once; more are looked through in several passes.
+_ROWS_PER_PASS = 1 << 20
+# Of the files in the work folder.
+_SCRATCH_FORM = "format parquet, compression lz4_raw, row_group_size 40960"
 
 # Interval that ends before it starts: the DfE rule that says so, by the column of the end (A.6, B.3).
 _REVERSED_RULES = {
@@ -119,7 +131,7 @@ class Gate:
     windows: data window per (source kind, landing table); none means no limit.
     base: folder that file names are given relative to; the gate's database can read nothing outside it and
     ``readable`` (a link that leads out included). Without it any file can be read.
-    settings: limits for dates and for what may be set aside; none means no limit.
+    settings: limits for dates and for what may be set aside; without them those of the project's seed hold.
     is_check: do everything and publish nothing.
     accepts_quarantine: publish although more was set aside than the limit allows; the manifest says so.
     key_id: tells which pseudonym key was used (:func:`sfpc.landing.pseudonym.key_id`), never the key.
@@ -142,7 +154,7 @@ class Gate:
         self._base_names = [str(p) for p in (base, base.resolve()) if str(p) != "."] if base else []
         self.target = target
         self.source_kind = source_kind
-        self.settings = settings
+        self.settings = settings or landing_settings()
         self._windows = windows or {}
         self._is_check = is_check
         self._accepts_quarantine = accepts_quarantine
@@ -163,6 +175,8 @@ class Gate:
         self._con.execute(f"set temp_directory = '{_quoted(str(self._work / 'tmp'))}'")
         self._con.execute("set memory_limit = '4GB'")
         self._con.execute("set preserve_insertion_order = false")
+        # Each file of the work folder is read once or twice and then goes: nothing to keep in memory.
+        self._con.execute("set enable_external_file_cache = false")
         if base is not None:
             self._close_in(base, *readable)
         self._con.execute(
@@ -172,13 +186,16 @@ class Gate:
         columns = ", ".join(f"{name} bigint" for name in RECONCILIATION_COLUMNS[2:])
         self._con.execute(f'create table reconciliation (file varchar, "table" varchar, {columns})')
         self._parts = 0
+        self._scratched = 0
         self._seen: dict[str, _Seen] = {}
         self._ignored: list[dict[str, str]] = []
         self._notes: list[dict[str, str]] = []
         self._contents: dict[tuple[str, str, str], str] = {}
         self._told: dict[str, list[dict[str, object]]] = {}
         self._part_names: dict[Path, str] = {}
-        self._pending: dict[str, tuple[Path, str]] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._things: dict[str, int] = {}
+        self._distinct: dict[str, tuple[str, int]] | None = None
 
     def _close_in(self, *folders: Path) -> None:
         """Let the database touch the input and the work folder and nothing else, for good (DP.1)."""
@@ -207,19 +224,19 @@ class Gate:
 
         Pieces of several tables of one file may come in turns.
         """
-        self._con.register("given_rows", rows)
-        if self._pending.get(table) != (file, date_format):
+        pending = self._pending.get(table)
+        if pending is None or (pending.file, pending.date_format) != (file, date_format):
             self._finish_rows(table)
-            self._pending[table] = (file, date_format)
-            # A column without a value in the first piece is text all the same.
-            text = [n for n in rows.columns if rows[n].dtype == object or pd.api.types.is_string_dtype(rows[n])]
-            casts = ", ".join(f"cast({name} as varchar) as {name}" for name in text)
-            self._con.execute(
-                f"create or replace temp table pending_{table} as "
-                f"select *{f' replace ({casts})' if casts else ''} from given_rows where false"
-            )
-        self._con.execute(f"insert into pending_{table} by name select * from given_rows")
+            pending = self._pending[table] = _Pending(file, date_format)
+        pending.note_order(rows["source_row"])
+        # A column without a value in this piece is text all the same.
+        text = [n for n in rows.columns if rows[n].dtype == object or pd.api.types.is_string_dtype(rows[n])]
+        casts = ", ".join(f"cast({name} as varchar) as {name}" for name in text)
+        self._con.register("given_rows", rows)
+        with _told_as_input_error(file):
+            piece = self._write_scratch(f"select *{f' replace ({casts})' if casts else ''} from given_rows")
         self._con.unregister("given_rows")
+        pending.add(piece, len(rows))
 
     def add_empty(self, table: str, file: Path) -> None:
         """Account for a file that holds a header and no row."""
@@ -259,28 +276,53 @@ class Gate:
         quarantined, never guessed (a day is never swapped with a month).
         """
         self._finish_rows()
-        self._take(table, file, query, date_format)
+        self._take(table, file, [query], date_format)
 
     def _finish_rows(self, only: str | None = None) -> None:
         """Rows of one file and table may come in pieces; they are judged together once the file is through."""
         for table in [only] if only else list(self._pending):
             if table in self._pending:
-                file, date_format = self._pending.pop(table)
-                self._take(table, file, f"select * from pending_{table}", date_format)
-                self._con.execute(f"drop table pending_{table}")
+                rows = self._pending.pop(table)
+                queries = [f"select * from {_parquet(part)}" for part in rows.parts]
+                self._take(table, rows.file, queries, rows.date_format, rows.is_ordered)
+                for piece in itertools.chain.from_iterable(rows.parts):
+                    piece.unlink()
 
-    def _take(self, table: str, file: Path, query: str, date_format: str) -> None:
-        try:
-            self._land(TABLES[table], file, query, date_format)
-        except duckdb.PermissionException as error:
-            raise InputError(
-                "lies outside the folder that is being landed (a link that leads out of it?)", file=file
-            ) from error
-        except duckdb.Error as error:
-            raise InputError(f"cannot be landed: {_without_values(error)}", file=file) from error
+    def _write_scratch(self, query: str) -> Path:
+        """Put the rows of a query down in a file of the work folder."""
+        folder = self._work / "tmp"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self._scratched += 1
+        path = folder / f"rows_{self._scratched:06d}.parquet"
+        self._con.execute(f"copy ({query}) to '{_quoted(str(path))}' ({_SCRATCH_FORM})")
+        return path
 
-    def _land(self, layout: Table, file: Path, query: str, date_format: str) -> None:
+    def _take(self, table: str, file: Path, queries: Sequence[str], date_format: str, is_ordered: bool = False) -> None:
+        """Judge and write the rows of some queries; is_ordered: they come by source_row, each number once."""
+        with _told_as_input_error(file):
+            self._land(TABLES[table], file, queries, date_format, is_ordered)
+
+    def _land(self, layout: Table, file: Path, queries: Sequence[str], date_format: str, is_ordered: bool) -> None:
         self._look_at(file)
+        parts = [self._judge(layout, file, query, date_format) for query in queries]
+        self._show_checked(parts)
+        raw = self._one("select count(*) from checked")
+        if raw and self._is_repeat(layout, file):
+            self._count(layout.name, file, (raw, 0, 0, 0, raw))
+        else:
+            if marked := self._find_identifiers(layout, file, raw):
+                for number, part in enumerate(parts):
+                    parts[number] = self._write_scratch(marked.format(checked=_parquet([part])))
+                    part.unlink()
+                self._show_checked(parts)
+            blanks = _Judged(layout, {}, date_format, self.settings).blanks
+            self._land_checked(layout, file, parts, blanks, raw, is_ordered)
+        self._con.execute("drop view checked")
+        for part in parts:
+            part.unlink()
+
+    def _judge(self, layout: Table, file: Path, query: str, date_format: str) -> Path:
+        """Type the rows of a query and say what is wrong with each; returns where they were put down."""
         types = {r[0]: r[1] for r in self._con.execute(f"describe {query}").fetchall()}
         needed = [*(c.name for c in layout.columns if c.required), "source_row"]
         if missing := [c for c in needed if c not in types]:
@@ -289,40 +331,81 @@ class Gate:
         if absent := [c for c in layout.names if c not in types]:
             query = f"select *, {', '.join(f'null::varchar as {c}' for c in absent)} from ({query})"
             types |= dict.fromkeys(absent, "VARCHAR")
-        judged = _Judged(layout, types, date_format, self.settings)
-        self._con.execute(f"create or replace temp table checked as {judged.query(query)}")
-        raw = self._one("select count(*) from checked")
-        if raw and self._is_repeat(layout, file):
-            self._count(layout.name, file, (raw, 0, 0, 0, raw))
-            return
-        self._find_identifiers(layout, file)
-        self._set_aside(judged, file)
-        if layout.about is not None:
-            columns = ", ".join(layout.about[1])
-            things = f"things_{layout.name}"
-            self._con.execute(f"create table if not exists {things} as select {columns} from checked where false")
-            self._con.execute(f"insert into {things} select distinct {columns} from checked where problem is null")
+        return self._write_scratch(_Judged(layout, types, date_format, self.settings).query(query))
+
+    def _show_checked(self, parts: list[Path]) -> None:
+        """Judged rows are called ``checked`` in queries."""
+        self._con.execute(f"create or replace temp view checked as from {_parquet(parts)}")
+
+    def _land_checked(
+        self, layout: Table, file: Path, parts: list[Path], blanks: list[_Blank], raw: int, is_ordered: bool
+    ) -> None:
+        """Write the rows of ``checked`` that can be used, and count what became of all of them."""
         outside = self._outside(layout, self._windows.get((self.source_kind, layout.name)))
-        kept = f"select * from checked where problem is null and not ({outside})"
+        counts = self._con.execute(
+            f"select count(problem), count(*) filter (problem is null and ({outside})), coalesce(bit_or(blanked), 0) "
+            "from checked"
+        ).fetchone()
+        quarantined, out, blanked = counts or (0, 0, 0)
+        self._set_aside(layout, file, quarantined, blanks, blanked)
+        if layout.about is not None:
+            self._write_things(layout)
+        kept = f"problem is null and not ({outside})"
         names = ", ".join(layout.names)
-        landed = self._one(f"select count(*) from ({kept})")
-        distinct = self._one(f"select count(*) from (select distinct {names} from ({kept}))")
-        duplicate = landed - distinct
-        if duplicate:
-            # The first occurrence in the file stays; the others are counted.
-            kept = f"{kept} qualify row_number() over (partition by {names} order by source_row) = 1"
-        # In the order of the file: the same file gives the same bytes whatever the threads do.
+        usable = raw - quarantined - out
+        # The first occurrence in the file stays; the others are counted.
+        is_first = f"row_number() over (partition by {names} order by source_row) = 1"
+        has_repeats = self._find_repeats(names, kept, usable)
+        landed = 0
+        if is_ordered:
+            # Piece by piece, and row numbers tell the rows apart.
+            if has_repeats:
+                self._con.execute(
+                    "create or replace temp table again as select source_row from "
+                    f"(select * from checked where {kept}) where hash({names}) in (select hashed from repeats) "
+                    f"qualify not {is_first}"
+                )
+                kept += " and source_row not in (select source_row from again)"
+            for part in parts:
+                landed += self._write_part(layout, file, f"from {_parquet([part])} where {kept} order by source_row")
+        else:
+            is_unique = self._one("select cast(count(*) = count(distinct source_row) as integer) from checked")
+            order = "source_row" if is_unique else f"source_row, {names}"
+            some = f"from checked where {kept}"
+            if has_repeats:
+                some = f"from (select * {some} qualify {is_first})"
+            landed = self._write_part(layout, file, f"{some} order by {order}")
+        self._count(layout.name, file, (raw, landed, quarantined, out, usable - landed))
+
+    def _write_part(self, layout: Table, file: Path, rows: str) -> int:
+        """Write landed rows in the order of the file: the same file gives the same bytes whatever the threads do."""
         part = self._work / layout.name / f"part_{self._parts:05d}.parquet"
         self._parts += 1
-        is_unique = self._one("select cast(count(*) = count(distinct source_row) as integer) from checked")
-        order = "source_row" if is_unique else f"source_row, {names}"
-        self._con.execute(
-            f"copy (select {names}, '{_quoted(self.name_of(file))}' as source_file, source_row from ({kept}) "
-            f"order by {order}) to '{_quoted(str(part))}' (format parquet, compression zstd)"
+        columns = f"{', '.join(layout.names)}, '{_quoted(self.name_of(file))}' as source_file, source_row"
+        return self._one(f"copy (select {columns} {rows}) to '{_quoted(str(part))}' (format parquet, compression zstd)")
+
+    def _find_repeats(self, names: str, kept: str, count: int) -> bool:
+        """Hashes that several rows share go to the table ``repeats``: few rows are left to be compared in full."""
+        self._con.execute("create or replace temp table repeats (hashed ubigint)")
+        passes = 1 + count // _ROWS_PER_PASS
+        for number in range(passes):
+            some = f"where hashed % {passes} = {number} " if passes > 1 else ""
+            self._con.execute(
+                f"insert into repeats select hashed from (select hash({names}) as hashed from checked where {kept}) "
+                f"{some}group by hashed having count(*) > 1"
+            )
+        return self._one("select count(*) from repeats") > 0
+
+    def _write_things(self, layout: Table) -> None:
+        """Keep what tells apart what the usable rows are about, for :meth:`distinct`."""
+        folder = self._work / "tmp" / "things" / layout.name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        columns = ", ".join(layout.about[1] if layout.about else ())
+        self._distinct = None
+        self._things[layout.name] = self._things.get(layout.name, 0) + self._one(
+            f"copy (select {columns} from checked where problem is null) "
+            f"to '{_quoted(str(folder / f'{self._parts:05d}.parquet'))}' ({_SCRATCH_FORM})"
         )
-        quarantined = self._one("select count(*) from checked where problem is not null")
-        out = self._one(f"select count(*) from checked where problem is null and ({outside})")
-        self._count(layout.name, file, (raw, distinct, quarantined, out, duplicate))
 
     def commit(self) -> pd.DataFrame:
         """Publish all tables at once with a manifest of hashes (DP.8); return the account per file and table.
@@ -353,20 +436,20 @@ class Gate:
         self._write_account(account)
         manifest = self._manifest(account, too_much)
         (self._work / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        # Counted from files of the work folder, which go now.
+        self.distinct()
         shutil.rmtree(self._work / "tmp", ignore_errors=True)
         replace_folder(self._work, self.target)
         return account
 
     def breaches(self) -> list[Breach]:
         """Files and tables of which more was set aside than the settings allow, worst first."""
-        if self.settings is None:
-            return []
         return breaches(self.reconciliation(), self.quarantine(), self.settings)
 
     def judge(self) -> None:
         """Raise QuarantineError, naming the worst file, when more was set aside than the settings allow (DP.2)."""
         too_much = self.breaches()
-        if too_much and self.settings is not None:
+        if too_much:
             raise QuarantineError(
                 f"{too_much[0]}; the limit is {self.settings.quarantine_limit_pct:g} %. Nothing was landed. "
                 "--check lists every reason; --accept-quarantine lands the rest"
@@ -457,7 +540,7 @@ class Gate:
                 for (kind, table), w in self._windows.items()
                 if kind == self.source_kind
             },
-            "quarantine_limit_pct": self.settings.quarantine_limit_pct if self.settings else None,
+            "quarantine_limit_pct": self.settings.quarantine_limit_pct,
             "accepted_over_the_limit": [str(breach) for breach in too_much],
         }
 
@@ -486,16 +569,26 @@ class Gate:
         Rows outside the data window are among them; so this number is a fact about the files.
         """
         self._finish_rows()
+        if self._distinct is None:
+            self._distinct = self._count_distinct()
+        return self._distinct
+
+    def _count_distinct(self) -> dict[str, tuple[str, int]]:
         out = {}
-        for table in TABLES.values():
-            seen = self._con.execute(
-                "select count(*) from duckdb_tables() where table_name = ?", [f"things_{table.name}"]
-            ).fetchone()
-            if table.about is not None and seen and seen[0]:
-                out[table.name] = (
-                    table.about[0],
-                    self._one(f"select count(*) from (select distinct * from things_{table.name})"),
-                )
+        for name, rows in self._things.items():
+            what, columns = TABLES[name].about or ("", ())
+            listed, passes = ", ".join(columns), 1 + rows // _ROWS_PER_PASS
+            files = _quoted(str(self._work / "tmp" / "things" / name / "*.parquet"))
+            out[name] = (
+                what,
+                sum(
+                    self._one(
+                        f"select count(*) from (select distinct {listed} from read_parquet('{files}') "
+                        f"where hash({listed}) % {passes} = {number})"
+                    )
+                    for number in range(passes)
+                ),
+            )
         return out
 
     def quarantine(self) -> pd.DataFrame:
@@ -538,8 +631,11 @@ class Gate:
         first = self._contents.setdefault((self._seen[name].sha256, layout.name, about), name)
         return first != name
 
-    def _find_identifiers(self, layout: Table, file: Path) -> None:
-        """Mark the rows with a value that identifies a person; a column full of them refuses the file (DP.1)."""
+    def _find_identifiers(self, layout: Table, file: Path, raw: int) -> str | None:
+        """The query over ``{checked}`` that marks rows with a value that identifies a person; None where none has.
+
+        A column full of them refuses the file (DP.1).
+        """
         columns = [c.name for c in layout.columns if c.type == "VARCHAR"]
         found = identifiers.screen(self._con, "checked", columns)
         for number in [c.name for c in layout.columns if c.name in _BIRTH_NUMBERS]:
@@ -547,7 +643,7 @@ class Gate:
                 f"select count(*) from checked where problem.rule = 'identifier' and problem.column_name = '{number}'"
             )
             if rows:
-                found.append(identifiers.Suspicion(number, _FULL_DATE, rows, self._one("select count(*) from checked")))
+                found.append(identifiers.Suspicion(number, _FULL_DATE, rows, raw))
         for suspicion in found:
             if suspicion.refuses_file:
                 raise InputError(
@@ -556,29 +652,39 @@ class Gate:
                     file=file,
                     column=suspicion.column,
                 )
-        for column in dict.fromkeys(s.column for s in found if s.column in columns):
-            self._con.execute(
-                "update checked set problem = struct_pack("
-                f"column_name := '{column}', "
-                f"reason := case when kind = '{identifiers.NO_CODE}' then 'text where a code belongs' "
-                "else 'has the form of a ' || kind end, "
-                f"rule := case when kind = '{identifiers.NO_CODE}' then 'code-form' else 'identifier' end, "
-                f"value_class := case when kind = '{identifiers.NO_CODE}' then 'text' else kind end), "
-                f"{column} = null "
-                f"from identifying where identifying.column_name = '{column}' and identifying.value = checked.{column} "
-                "and problem is null"
-            )
-
-    def _set_aside(self, judged: _Judged, file: Path) -> None:
-        name, table = self.name_of(file), judged.layout.name
-        self._con.execute(
-            "insert into quarantine select ?, source_row, ?, problem.column_name, problem.value_class, problem.reason, "
-            "problem.rule, 'row' from checked where problem is not null",
-            [name, table],
+        marked = list(dict.fromkeys(s.column for s in found if s.column in columns))
+        if not marked:
+            return None
+        cases = " ".join(
+            f"when {column}_found.kind is not null then {{{{'column_name': '{column}', "
+            f"'reason': case when {column}_found.kind = '{identifiers.NO_CODE}' then 'text where a code belongs' "
+            f"else 'has the form of a ' || {column}_found.kind end, "
+            f"'rule': case when {column}_found.kind = '{identifiers.NO_CODE}' then 'code-form' else 'identifier' end, "
+            f"'value_class': case when {column}_found.kind = '{identifiers.NO_CODE}' then 'text' "
+            f"else {column}_found.kind end}}}}"
+            for column in marked
         )
+        joins = " ".join(
+            f"left join (select value, kind from identifying where column_name = '{column}') as {column}_found "
+            f"on {column}_found.value = checked.{column}"
+            for column in marked
+        )
+        return (
+            f"select checked.* replace (case when checked.problem is not null then checked.problem {cases} end "
+            f"as problem) from {{checked}} as checked {joins}"
+        )
+
+    def _set_aside(self, layout: Table, file: Path, rows: int, blanks: list[_Blank], blanked: int) -> None:
+        name, table = self.name_of(file), layout.name
+        if rows:
+            self._con.execute(
+                "insert into quarantine select ?, source_row, ?, problem.column_name, problem.value_class, "
+                "problem.reason, problem.rule, 'row' from checked where problem is not null",
+                [name, table],
+            )
         # A value that goes alone: the row stays.
-        if self._one("select coalesce(max(blanked), 0) from checked"):
-            for bit, blank in enumerate(judged.blanks):
+        for bit, blank in enumerate(blanks):
+            if blanked & 1 << bit:
                 self._con.execute(
                     "insert into quarantine select ?, source_row, ?, ?, 'date', ?, ?, 'value' "
                     f"from checked where problem is null and blanked & {1 << bit} <> 0",
@@ -603,6 +709,37 @@ class Gate:
 
 
 _FULL_DATE = "full date of birth"
+
+
+@dataclass
+class _Pending:
+    """Rows of one file and table that wait for the rest of the file.
+
+    parts: files of the work folder, those of each part judged together. is_ordered: rows come by source_row,
+    each number once.
+    """
+
+    file: Path
+    date_format: str
+    parts: list[list[Path]] = field(default_factory=list)
+    is_ordered: bool = True
+    last: int | None = None
+    rows_of_part: int = 0
+
+    def add(self, piece: Path, rows: int) -> None:
+        """Take the next piece."""
+        if not self.parts or self.rows_of_part + rows > _ROWS_AT_ONCE:
+            self.parts.append([])
+            self.rows_of_part = 0
+        self.parts[-1].append(piece)
+        self.rows_of_part += rows
+
+    def note_order(self, numbers: pd.Series) -> None:
+        """Look whether the rows of the next piece are in order."""
+        if len(numbers):
+            follows = self.last is None or int(numbers.iloc[0]) > self.last
+            self.is_ordered &= follows and bool(numbers.is_monotonic_increasing and numbers.is_unique)
+            self.last = int(numbers.iloc[-1])
 
 
 @dataclass(frozen=True)
@@ -646,9 +783,7 @@ class _Judged:
     value_class; null for a row that can be used) and ``blanked`` (one bit per entry of ``blanks``).
     """
 
-    def __init__(
-        self, layout: Table, types: dict[str, str], date_format: str, settings: LandingSettings | None
-    ) -> None:
+    def __init__(self, layout: Table, types: dict[str, str], date_format: str, settings: LandingSettings) -> None:
         self.layout = layout
         self._types = types
         self._date_format, self._spelt = date_format, DATE_FORMATS[date_format]
@@ -748,8 +883,6 @@ class _Judged:
     def _dates(self) -> list[tuple[str, str, str, str, str]]:
         """Per date column: name, and condition, reason and rule for a day too early, then condition for the future."""
         limits = self._settings
-        if limits is None:
-            return []
         out = []
         for column in (c for c in self.layout.columns if c.type == "DATE"):
             value = f"typed_{column.name}"
@@ -767,7 +900,7 @@ class _Judged:
         return out
 
     def _late_reason(self) -> str:
-        months = self._settings.last_date_months_after_return if self._settings else 0
+        months = self._settings.last_date_months_after_return
         return f"in the future: more than {months} months after the end of the return's year"
 
     def _out_of_time(self) -> list[_Problem]:
@@ -830,6 +963,12 @@ def replace_folder(source: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _parquet(files: Sequence[Path]) -> str:
+    """Parquet files of the work folder as a relation."""
+    listed = ", ".join(f"'{_quoted(str(file))}'" for file in files)
+    return f"read_parquet([{listed}], union_by_name = true)"
+
+
 def _quoted(text: str) -> str:
     return text.replace("'", "''")
 
@@ -852,6 +991,19 @@ def _value_class(text: str) -> str:
         f"when regexp_full_match({text}, '[0-9]+') then 'digits' "
         f"when regexp_full_match({text}, '[0-9/: .-]+') then 'date-like' else 'text' end"
     )
+
+
+@contextmanager
+def _told_as_input_error(file: Path) -> Iterator[None]:
+    """What the database has to say about the rows of a file (or a full disk) becomes one line."""
+    try:
+        yield
+    except duckdb.PermissionException as error:
+        raise InputError(
+            "lies outside the folder that is being landed (a link that leads out of it?)", file=file
+        ) from error
+    except duckdb.Error as error:
+        raise InputError(f"cannot be landed: {_without_values(error)}", file=file) from error
 
 
 def _without_values(error: duckdb.Error) -> str:

@@ -183,6 +183,13 @@ _CERTAIN: tuple[tuple[str, str], ...] = (
     ("NHS number", "nhs_passes and (ten_is_spaced or regexp_matches(u, 'NHS'))"),
     ("unique learner number", "uln_passes and (ten_is_spaced or regexp_matches(u, 'ULN'))"),
 )
+# The same for a value that is nothing but digits. All other rules of a child code ask for a letter or a sign,
+# or stand in _BY_CHANCE.
+_CERTAIN_OF_DIGITS: tuple[tuple[str, str], ...] = (
+    ("mobile number", "regexp_full_match(value, '(44|0044)0?7[0-9]{9}|07[0-9]{9}')"),
+    ("telephone number", "regexp_full_match(value, '(44|0044)0?[123][0-9]{9}|0[123][0-9]{9}')"),
+)
+
 _BIRTH = (
     rf"regexp_matches(u, '(^|[^0-9]){_DAY}[/.-]{_MONTH}[/.-]{_YEAR}($|[^0-9])')"
     rf" or regexp_matches(u, '(^|[^0-9]){_DAY}/{_MONTH}/[0-9]{{2}}($|[^0-9])')"
@@ -256,20 +263,37 @@ def screen(con: duckdb.DuckDBPyConnection, table: str, columns: list[str]) -> li
         content, longest = _content(column)
         con.execute(
             "create or replace temp table suspects as "
-            f"select {column} as value, count(*) as n from {table} "
+            f"select {column} as value, count(*) as n, regexp_full_match({column}, '[0-9]+') as is_digits from {table} "
             f"where {column} is not null and not ({_is_plain(column, content, longest)}) group by 1"
         )
-        if not _one(con, "select count(*) from suspects"):
+        digits, others = _counts(
+            con, "select count(*) filter (is_digits), count(*) filter (not is_digits) from suspects"
+        )
+        if not digits + others:
             continue
         rows = _one(con, f"select count({column}) from {table}")
-        con.execute(_numbers())
-        con.execute(_judged(column, content, longest, rows, _shares(con)))
+        con.execute("create or replace temp table judged (value varchar, n bigint, kind varchar)")
+        if content != "child_code":
+            con.execute(_numbers("true"))
+            con.execute(_judged(column, content, longest, rows, _shares(con, "numbers")))
+        else:
+            # A file may have a number of its own for every child; numbers alone need few of the rules.
+            con.execute(_digits())
+            con.execute(_numbers("not is_digits"))
+            shares = _shares(con, "digits")
+            if others:
+                shares = {kind: share + shares[kind] for kind, share in _shares(con, "numbers").items()}
+                con.execute(_judged(column, content, longest, rows, shares))
+            if digits:
+                con.execute(_judged_digits(rows, shares))
         found += [
             Suspicion(column, kind, int(n), rows)
             for kind, n in con.execute("select kind, sum(n) from judged group by kind order by kind").fetchall()
         ]
         con.execute(f"insert into identifying select '{column}', value, kind from judged")
-    for name in ("suspects", "numbers", "judged"):
+    con.execute("drop view if exists digits")
+    con.execute("drop view if exists numbers")
+    for name in ("suspects", "judged"):
         con.execute(f"drop table if exists {name}")
     return found
 
@@ -285,11 +309,13 @@ def _content(column: str) -> tuple[str, int]:
 
 
 def _is_plain(column: str, content: str, longest: int) -> str:
+    known = _list(accepted_values().get(column, frozenset()) | accepted_values()["any code"])
     if content == "code":
-        return f"regexp_full_match({column}, '[0-9]{{1,{longest}}}|[A-Z][0-9]{{0,{longest - 1}}}')"
+        is_short = f"length({column}) <= {longest} and regexp_full_match({column}, '[A-Z]|[A-Z]*[0-9][A-Z0-9]*')"
+        return f"(upper({column}) in ({known}) or {is_short})"
     if content == "codes":
         code = f"([0-9]{{1,{longest}}}|[A-Z]|[A-Z][0-9]{{1,{longest - 1}}}|[0-9]{{1,{longest - 1}}}[A-Z])"
-        return f"regexp_full_match({column}, '{code}( *[,;|] *{code})*')"
+        return f"(upper({column}) in ({known}) or regexp_full_match({column}, '{code}( *[,;|] *{code})*'))"
     plain = f"regexp_full_match(upper({column}), '{_PLAIN[content]}')"
     return f"({_HASH.format(column)}) or {plain}" if content == "child_code" else plain
 
@@ -301,6 +327,9 @@ class _Share:
     rows: int
     values: int
     passed: int
+
+    def __add__(self, other: _Share) -> _Share:
+        return _Share(self.rows + other.rows, self.values + other.values, self.passed + other.passed)
 
     def is_no_chance(self, chance: float, rows: int) -> bool:
         """Whether those that pass are identifiers (module docstring); rows: all rows with a value."""
@@ -318,18 +347,17 @@ _BY_CHANCE = (
 )
 
 
-def _shares(con: duckdb.DuckDBPyConnection) -> dict[str, _Share]:
+def _shares(con: duckdb.DuckDBPyConnection, view: str) -> dict[str, _Share]:
     counts = ", ".join(
         f"coalesce(sum(n) filter ({form}), 0), count(*) filter ({form}), count(*) filter ({passes})"
         for _, form, passes, _ in _BY_CHANCE
     )
-    row = con.execute(f"select {counts} from numbers").fetchone() or ()
-    values = [int(value) for value in row]
+    values = _counts(con, f"select {counts} from {view}")
     return {kind: _Share(*values[3 * i : 3 * i + 3]) for i, (kind, *_) in enumerate(_BY_CHANCE)}
 
 
 def _judged(column: str, content: str, longest: int, rows: int, shares: dict[str, _Share]) -> str:
-    """Create ``judged`` (value, n, kind) from ``numbers``."""
+    """Add to ``judged`` (value, n, kind) from ``numbers``."""
     certain = [f"when {condition} then '{kind}'" for kind, condition in _CERTAIN]
     if content == "child_code":
         rules = [*certain, *_by_share(rows, shares), *_written_birth(), *_from_name(rows)]
@@ -368,17 +396,39 @@ def _judged(column: str, content: str, longest: int, rows: int, shares: dict[str
         if content == "la_code":
             rules[-2] = f"when {_WORDS_ONLY} then '{NO_CODE}'"
     return (
-        "create or replace temp table judged as select * from "
-        f"(select value, n, case {' '.join(rules)} end as kind from numbers) where kind is not null"
+        f"insert into judged select * from (select value, n, case {' '.join(rules)} end as kind from numbers) "
+        "where kind is not null"
     )
 
 
-def _numbers() -> str:
-    """Create ``numbers`` from ``suspects``: spellings of the value, the numbers in it and whether their checks pass."""
+def _judged_digits(rows: int, shares: dict[str, _Share]) -> str:
+    """Add to ``judged`` what :func:`_judged` says of a child code of nothing but digits, from ``digits``."""
+    rules = [f"when length(value) > 10 and {condition} then '{kind}'" for kind, condition in _CERTAIN_OF_DIGITS]
+    rules += _by_share(rows, shares) or ["when false then null"]
+    return (
+        f"insert into judged select * from (select value, n, case {' '.join(rules)} end as kind from digits) "
+        "where kind is not null"
+    )
+
+
+def _digits() -> str:
+    """Create ``digits``, what :func:`_numbers` says of values of nothing but digits, without looking for more."""
+    return (
+        "create or replace temp view digits as "
+        "with told as (select value, n, value as u, '' as upn, false as upn_passes, length(value) = 8 as eight, "
+        "case when length(value) = 10 then value else '' end as ten from suspects where is_digits"
+        f"), sums as (select *, case when ten <> '' then {_ten_sum()} end as ten_left from told) "
+        "select *, coalesce(ten_left = 0, false) as nhs_passes, coalesce(ten_left = 10, false) as uln_passes, "
+        f"eight and {_EIGHT} as eight_passes from sums"
+    )
+
+
+def _numbers(some: str) -> str:
+    """Create ``numbers`` from some ``suspects``: spellings of the value, the numbers in it, whether checks pass."""
     squeezed = "regexp_replace(upper(value), '[ ().-]', '', 'g')"
     return (
-        "create or replace temp table numbers as "
-        f"with spelt as (select value, n, upper(value) as u, {squeezed} as squeezed from suspects"
+        "create or replace temp view numbers as "
+        f"with spelt as (select value, n, upper(value) as u, {squeezed} as squeezed from suspects where {some}"
         "), cut as ("
         rf"select *, regexp_extract(u, '(^[A-Z]{{1,2}}|{_START})([0-9]{{10}}){_END}', 3) as ten_bare, "
         rf"regexp_extract(u, '{_START}([0-9]{{3}}[ -][0-9]{{3}}[ -][0-9]{{4}}){_END}', 2) as ten_spaced, "
@@ -461,6 +511,10 @@ def _upn_check() -> str:
 
 def _list(values: frozenset[str]) -> str:
     return ", ".join("'" + value.replace("'", "''") + "'" for value in sorted(values)) or "null"
+
+
+def _counts(con: duckdb.DuckDBPyConnection, query: str) -> list[int]:
+    return [int(value) for value in con.execute(query).fetchone() or ()]
 
 
 def _one(con: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -107,7 +107,7 @@ CIN_ASSESSMENTS = _table(
     *_REFERRAL_KEY,
     Column("assessment_start_date", "DATE", "an NFA referral has none (rule 8831, A.6); FV.SAMPLE.6", required=True),
     Column("assessment_authorisation_date", "DATE", "end of the assessment (A.6, rule 8696); FV.SAMPLE.6"),
-    Column("assessment_factors", "VARCHAR", "factor codes joined by commas; FV.PROG.5"),
+    Column("assessment_factors", "VARCHAR", "factor codes joined by commas (domestic abuse, health); FV.PROG.5, DP.10"),
     starts="assessment_start_date",
     ends="assessment_authorisation_date",
     about=("assessments", ("la_code", "la_child_id", "referral_date", "assessment_start_date")),

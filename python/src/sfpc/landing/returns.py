@@ -33,6 +33,7 @@ from sfpc.landing.cin_xml import (
 )
 from sfpc.landing.dates import return_years
 from sfpc.landing.gate import sha256_of
+from sfpc.landing.la_register import la_register
 from sfpc.landing.layout import CIN_RECORDS, CLA_CHILDREN, CLA_EPISODES
 from sfpc.landing.ssda903 import (
     EPISODES,
@@ -58,6 +59,7 @@ LA_NOT_STATED = "000"
 """Stands for the LA of SSDA903 files where nothing tells it; no real LA has this code."""
 
 _LA_FOLDER = re.compile(r"[0-9]{3}")
+_LA_IN_NAME = re.compile(r"(?<![0-9A-Za-z])[0-9]{3}(?![0-9A-Za-z])")
 _TEXT_FILES = (".csv", ".tsv", ".txt")
 
 # Social workers' episodes are another file.
@@ -196,9 +198,10 @@ def land_returns(
 
     LA and year of a CIN census come from its Header, those of a flat SSDA903 file from its columns LA and
     YEAR; else, as for SSDA903 files as submitted, which state neither: the year from :func:`year_of`; the LA
-    from the nearest folder whose name is a three-digit code, else the one LA of the CIN censuses in the
-    nearest folder that has some below it, else ``la_code``, else ``LA_NOT_STATED`` with a line of progress.
-    An SSDA903 set is the tables of one folder (an archive, a workbook or an XML file counts as one), LA and
+    from the nearest folder whose name is a three-digit code, else from a name of the file (or of the archive or
+    workbook that it came in) that holds the code of one LA, like 331_2019_episodes.csv, else the one LA of the CIN
+    censuses in the nearest folder that has some below it, else ``la_code``, else ``LA_NOT_STATED`` with a line of
+    progress. An SSDA903 set is the tables of one folder (an archive, a workbook or an XML file counts as one), LA and
     year.
 
     Parameters
@@ -434,11 +437,21 @@ def _la_from_folder(path: Path, directory: Path) -> str | None:
     return next((n for n in _folders(path, directory) if _LA_FOLDER.fullmatch(n)), None)
 
 
+def _la_from_name(path: Path, found: ReturnSet) -> str | None:
+    """The one code of the register that stands alone in the name of a file, or of what it was taken out of."""
+    names = [found.place(path).stem]
+    while path in found.parts:
+        path = found.parts[path].container
+        names.append(path.stem)
+    codes = {code for name in names for code in _LA_IN_NAME.findall(name)} & set(la_register().codes.values())
+    return codes.pop() if len(codes) == 1 else None
+
+
 def _la_of(path: Path, found: ReturnSet, la_code: str | None) -> str:
-    path = found.place(path)
-    code = _la_from_folder(path, found.directory)
+    code = _la_from_folder(found.place(path), found.directory) or _la_from_name(path, found)
     if code is not None:
         return code
+    path = found.place(path)
     for folder in path.parents:
         codes = {
             file.header.la_code or _la_from_folder(found.place(file.path), found.directory)
