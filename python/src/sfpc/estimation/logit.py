@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -193,7 +193,7 @@ def fit_logit(design: Design) -> LogitFit:
     while iterations < MAXIMUM_ITERATIONS and not is_converged:
         score = x.T @ (design.weighted_outcome - design.weight * probability)
         try:
-            direction = np.linalg.solve(_information(x, design.weight, probability), score)
+            direction = np.linalg.solve(information(x, design.weight, probability), score)
         except np.linalg.LinAlgError:
             break
         decrement = float(score @ direction) * children_per_weight
@@ -218,7 +218,7 @@ def fit_logit(design: Design) -> LogitFit:
     )
     residual = design.weighted_outcome - design.weight * probability
     try:
-        bread = np.asarray(np.linalg.inv(_information(x, design.weight, probability)), dtype=np.float64)
+        bread = np.asarray(np.linalg.inv(information(x, design.weight, probability)), dtype=np.float64)
     except np.linalg.LinAlgError:
         bread = np.full((x.shape[1], x.shape[1]), np.nan)
     scaled = cluster_covariance(
@@ -252,7 +252,19 @@ def _log_likelihood(index: NDArray[np.float64], design: Design) -> float:
     return float(design.weighted_outcome @ index - design.weight @ np.logaddexp(0.0, index))
 
 
-def _information(
+def information(
     x: NDArray[np.float64], weight: NDArray[np.float64], probability: NDArray[np.float64]
 ) -> NDArray[np.float64]:
+    """Return X' diag(w p (1 - p)) X, (K, K)."""
     return x.T @ ((weight * probability * (1 - probability))[:, None] * x)
+
+
+def restricted_logit(design: Design) -> NDArray[np.float64] | None:
+    """Return the probabilities (cells,) that the logit fits without the treatment; None where it does not converge."""
+    column = design.treatment_column
+    if column is None:
+        return None
+    others = np.arange(design.x.shape[1]) != column
+    names = tuple(name for name, kept in zip(design.names, others, strict=True) if kept)
+    fit = fit_logit(replace(design, x=np.ascontiguousarray(design.x[:, others]), names=names, treatment_column=None))
+    return expit(design.x[:, others] @ fit.coefficients) if fit.is_converged else None
