@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfpc.estimation.cluster import Estimate, infer, small_sample_factor
-from sfpc.estimation.design import Design
+from sfpc.estimation.design import Design, independent_of
+from sfpc.estimation.logit import HeldFit, LogitFit, fit_with_effect_held
 
 CR2_T = "CR2 by LA, Satterthwaite"
 CR3_T = "CR3 (jackknife) by LA, t(G-1)"
 WILD_BOOTSTRAP = "wild cluster bootstrap, null imposed"
+SCORE_BOOTSTRAP = "score cluster bootstrap, null imposed"
 
 # Up to this many LAs every sign pattern is used; beyond, draws (Rademacher has 2^(G-1) distinct statistics).
-ENUMERATED_CLUSTERS = 13
+ENUMERATED_CLUSTERS = 15
 # Below this many LAs the sign patterns are too few for small p-values: Webb's six points instead.
 WEBB_CLUSTERS = 8
 # A bootstrap statistic that equals the observed one but for rounding counts as reaching it.
@@ -31,6 +33,8 @@ RANK_TOLERANCE = 1e-9
 # The interval is searched within this many standard errors on each side.
 WIDEST_SEARCH = 60.0
 BISECTIONS = 60
+# Ends of the logit's interval are found to this share of a standard error: each step is a fit.
+SCORE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -165,15 +169,15 @@ def leave_one_out(sums: ClusterSums) -> NDArray[np.float64]:
     out = np.full(sums.cluster_count, np.nan)
     for group in range(sums.cluster_count):
         left = gram - sums.gram[group]
-        length = np.sqrt(np.clip(np.diag(left), 0.0, None))
-        kept = length > np.sqrt(RANK_TOLERANCE) * np.sqrt(np.diag(gram))
-        if not kept[sums.treatment]:
+        # What varied in this LA alone is rounding now.
+        candidates = np.flatnonzero(np.diag(left) > RANK_TOLERANCE * np.diag(gram))
+        if sums.treatment not in candidates:
             continue
-        kept = _independent(left, kept, sums.treatment)
-        if not kept[sums.treatment]:
-            continue
-        solved = np.linalg.solve(left[np.ix_(kept, kept)], (moment - sums.moment[group])[kept])
-        out[group] = solved[int(kept[: sums.treatment].sum())]
+        # The treatment is judged last: it stays only if it is identified given all else.
+        order = np.array([*(i for i in candidates.tolist() if i != sums.treatment), sums.treatment], dtype=np.int64)
+        kept = order[independent_of(left[np.ix_(order, order)])]
+        if kept[-1] == sums.treatment:
+            out[group] = np.linalg.solve(left[np.ix_(kept, kept)], (moment - sums.moment[group])[kept])[-1]
     return out
 
 
@@ -199,7 +203,12 @@ class WildBootstrap:
 
 
 def wild_bootstrap(
-    sums: ClusterSums, significance_level: float, draws: int = 9_999, seed: int = 0, weights: str | None = None
+    sums: ClusterSums,
+    significance_level: float,
+    draws: int = 9_999,
+    seed: int = 0,
+    weights: str | None = None,
+    ends: bool = True,
 ) -> WildBootstrap:
     """Wild cluster restricted bootstrap (WCR11) of the effect against 0, with the interval by inversion.
 
@@ -213,6 +222,7 @@ def wild_bootstrap(
     draws: where patterns are not enumerated.
     seed: of those draws.
     weights: 'Rademacher' or 'Webb'; chosen by the number of LAs where None.
+    ends: whether the interval is wanted; a simulation of the test alone does without.
 
     Source: Cameron, Gelbach and Miller (2008) Review of Economics and Statistics 90:414; MacKinnon, Nielsen and Webb
     (2023); Webb (2023) Canadian J. Economics 56:839; FV.EST.3.
@@ -229,8 +239,8 @@ def wild_bootstrap(
     effect = Estimate(
         estimate=sums.estimate,
         standard_error=error,
-        ci_low=test.end(significance_level, error, -1.0),
-        ci_high=test.end(significance_level, error, 1.0),
+        ci_low=test.end(significance_level, error, -1.0) if ends else nan,
+        ci_high=test.end(significance_level, error, 1.0) if ends else nan,
         p_value=test.p_value(0.0),
         degrees_of_freedom=nan,
         inference_method=WILD_BOOTSTRAP,
@@ -303,49 +313,106 @@ def _patterns(groups: int, weights: str, draws: int, seed: int) -> tuple[NDArray
     """(draws, G) multipliers, and whether they are all that there are."""
     if weights == "Rademacher" and groups <= ENUMERATED_CLUSTERS:
         bits = (np.arange(2**groups)[:, None] >> np.arange(groups)) & 1
-        return 1.0 - 2.0 * bits, True
+        return np.asarray(1.0 - 2.0 * bits, dtype=np.float64), True
     generator = np.random.default_rng(seed)
     if weights == "Rademacher":
-        return generator.choice([-1.0, 1.0], size=(draws, groups)), False
+        return _with_observed(generator.choice([-1.0, 1.0], size=(draws, groups))), False
     if weights != "Webb":
         raise ValueError(f"weights '{weights}'; known are Rademacher and Webb")
     points = np.sqrt([0.5, 1.0, 1.5])
-    return generator.choice(np.concatenate([-points, points]), size=(draws, groups)), False
+    return _with_observed(generator.choice(np.concatenate([-points, points]), size=(draws, groups))), False
+
+
+def _with_observed(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The data themselves count as one draw, so that a p-value is never 0 (Davison and Hinkley 1997, section 4.2)."""
+    return np.vstack([np.ones(drawn.shape[1]), drawn])
 
 
 # --- Score bootstrap of the logit -------------------------------------------------------------------------------------
 
 
-def score_bootstrap(design: Design, draws: int = 9_999, seed: int = 0) -> tuple[float, float]:
-    """Return the statistic and the two-sided p-value of no effect in the logit, with the null imposed.
+@dataclass(frozen=True)
+class ScoreBootstrap:
+    """Result of the score bootstrap.
 
-    The logit is fitted without the treatment; with H its information and S_g the scores of LA g there, the pieces
-    s_g are the treatment's row of H^-1 times S_g, and t = sum s_g / sqrt(sum (s_g - mean)^2). Their signs are drawn
-    LA by LA as in `wild_bootstrap`, without fitting again. NaN where the null model does not converge.
+    Attributes
+    ----------
+    statistic, p_value: of no effect.
+    log_odds, marginal_effects: lower and upper end of the interval by inversion, in log odds and as average marginal
+        effect (a difference of shares); infinite where the search ends.
+    """
 
-    Methods differ in their size with ten LAs: this one is somewhat too large (docs/methods/few_clusters.md).
+    statistic: float
+    p_value: float
+    log_odds: tuple[float, float]
+    marginal_effects: tuple[float, float]
+
+
+def score_bootstrap(fit: LogitFit, level: float, draws: int = 9_999, seed: int = 0) -> ScoreBootstrap:
+    """Score version of the wild cluster bootstrap for the logit, null imposed, interval by inversion.
+
+    The logit is fitted with the effect held at its null; with H its information and S_g the scores of LA g there, the
+    pieces s_g are the treatment's row of H^-1 times S_g, and t = sum s_g / sqrt(sum (s_g - mean)^2). Signs are drawn
+    LA by LA as in `wild_bootstrap`, without fitting again. The marginal effect at an end of the interval is that of
+    the model fitted with the effect held there. NaN where a null model does not converge.
+
+    With ten LAs its size is somewhat too large, which the permutation beside it shows (docs/methods/few_clusters.md).
 
     Source: Kline and Santos (2012) J. Econometric Methods 1:23; FV.EST.3.
     """
-    from sfpc.estimation.logit import information, restricted_logit
-
-    column = design.treatment_column
+    design, column = fit.design, fit.design.treatment_column
     groups = len(design.cluster_names)
-    fitted = restricted_logit(design) if column is not None and groups > 1 else None
-    if fitted is None or column is None:
-        return float("nan"), float("nan")
-    residual = design.weighted_outcome - design.weight * fitted
-    row = np.linalg.solve(information(design.x, design.weight, fitted), np.eye(design.x.shape[1])[column])
-    pieces = np.bincount(design.cluster, weights=residual * (design.x @ row), minlength=groups)
+    nan = float("nan")
+    undefined = ScoreBootstrap(nan, nan, (nan, nan), (nan, nan))
+    effect = fit.log_odds_effect(level)
+    if column is None or groups < 2 or not (fit.is_converged and effect.standard_error > 0):
+        return undefined
     patterns, _ = _patterns(groups, "Webb" if groups < WEBB_CLUSTERS else "Rademacher", draws, seed)
 
-    def statistic(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        centred = values - values.mean(axis=1, keepdims=True)
-        return np.asarray(values.sum(axis=1) / np.sqrt(np.sum(centred**2, axis=1)), dtype=np.float64)
+    nearest: list[HeldFit] = []
 
-    observed = float(statistic(pieces[None, :])[0])
-    drawn = np.abs(statistic(patterns * pieces))
-    return observed, float(np.mean(drawn >= abs(observed) * (1 - TIE_TOLERANCE)))
+    def test(null: float) -> tuple[float, float, float]:
+        held = fit_with_effect_held(fit, null, nearest[-1] if nearest else None)
+        if held is None:
+            return nan, nan, nan
+        nearest[:] = [held]
+        residual = design.weighted_outcome - design.weight * held.probability
+        row = np.linalg.solve(held.information, np.eye(design.x.shape[1])[column])
+        terms = residual * (design.x @ row)
+        pieces = np.asarray(np.bincount(design.cluster, weights=terms, minlength=groups), dtype=np.float64)
+        observed = float(_centred_t(pieces[None, :])[0])
+        reached = np.abs(_centred_t(patterns * pieces)) >= abs(observed) * (1 - TIE_TOLERANCE)
+        return observed, float(np.mean(reached)), held.marginal_effect
+
+    def end(side: float) -> tuple[float, float]:
+        inside, outside, marginal = 0.0, 1.5, nan
+        while True:
+            _, p_value, found = test(effect.estimate + side * outside * effect.standard_error)
+            if not p_value > level:
+                break
+            inside, outside, marginal = outside, outside * 1.6, found
+            if outside > WIDEST_SEARCH:
+                return side * float("inf"), side * float("inf")
+        while outside - inside > SCORE_TOLERANCE:
+            middle = (inside + outside) / 2
+            _, p_value, found = test(effect.estimate + side * middle * effect.standard_error)
+            if p_value > level:
+                inside, marginal = middle, found
+            else:
+                outside = middle
+        return effect.estimate + side * inside * effect.standard_error, marginal
+
+    statistic, p_value, _ = test(0.0)
+    if not np.isfinite(p_value):
+        return undefined
+    low, high = end(-1.0), end(1.0)
+    return ScoreBootstrap(statistic, p_value, (low[0], high[0]), (low[1], high[1]))
+
+
+def _centred_t(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    centred = values - values.mean(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(values.sum(axis=1) / np.sqrt(np.sum(centred**2, axis=1)), dtype=np.float64)
 
 
 # --- Several outcomes -------------------------------------------------------------------------------------------------
@@ -379,20 +446,3 @@ def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     length = np.sqrt(np.diag(matrix))
     scaled = np.linalg.inv(matrix / np.outer(length, length))
     return _symmetric(scaled / np.outer(length, length))
-
-
-def _independent(gram: NDArray[np.float64], candidates: NDArray[np.bool_], last: int) -> NDArray[np.bool_]:
-    """Of the candidate columns those that are no combination of earlier ones; column `last` is judged last."""
-    order = [*(i for i in np.flatnonzero(candidates) if i != last), last]
-    length = np.sqrt(np.diag(gram)[order])
-    scaled = gram[np.ix_(order, order)] / np.outer(length, length)
-    factor = np.zeros_like(scaled)
-    kept = np.zeros(len(candidates), dtype=np.bool_)
-    for j, column in enumerate(order):
-        left = scaled[j, j] - factor[j, :j] @ factor[j, :j]
-        if left > RANK_TOLERANCE:
-            kept[column] = True
-            factor[j, j] = np.sqrt(left)
-            factor[j + 1 :, j] = (scaled[j + 1 :, j] - factor[j + 1 :, :j] @ factor[j, :j]) / factor[j, j]
-    return kept
-

@@ -2,8 +2,8 @@
 
 Two steps: the outcome's means per LA and period, adjusted for the children's covariates; then generalised least
 squares of these means on LA and period effects and the programme, with errors that follow an AR(p) process within
-an LA. With LA effects in the model an LA random effect has nothing left to explain; what remains is the shock of an LA in
-a period, and its persistence is what GLS uses. Page: docs/methods/few_clusters.md.
+an LA. With LA effects in the model an LA random effect has nothing left to explain; what remains is the shock of an
+LA in a period, and its persistence is what GLS uses. Page: docs/methods/few_clusters.md.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from scipy import linalg, optimize
 
 from sfpc.estimation.cluster import Estimate, infer
+from sfpc.estimation.design import Design, independent_columns
 
 FGLS_T = "feasible GLS with AR({order}) errors, CR by LA, t(G-1)"
 
 # Roots of an autoregression are kept this far inside the unit circle.
 STATIONARY_LIMIT = 0.98
+# A covariate varies within LA and period if more than this share of its squared length is left.
+WITHIN_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,49 @@ def fit_group_time(
     )
 
 
-def _design(
-    treated: NDArray[np.float64], observed: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def adjusted_means(design: Design, period: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """First step: means of the outcome per LA and period at equal covariates, and the share treated.
+
+    The outcome is regressed on the children's covariates and an effect per LA and period, with the children's weights;
+    the means are those effects. What does not vary within an LA and period (LA covariates, years) drops out.
+
+    Parameters
+    ----------
+    period: (cells,), codes from 0; a cell lies in one period.
+
+    Returns
+    -------
+    means (G, T) in units of the outcome, NaN where an LA has nobody in a period, and the share treated (G, T).
+    """
+    groups, periods = len(design.cluster_names), int(period.max()) + 1 if len(period) else 0
+    code = design.cluster * periods + period
+    size = groups * periods
+    weight = np.bincount(code, weights=design.weight, minlength=size)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.bincount(code, weights=design.weighted_outcome, minlength=size) / weight
+        treated = np.bincount(code, weights=design.weight * design.is_treated, minlength=size) / weight
+    columns, averages = [], []
+    for position in range(design.x.shape[1]):
+        values = design.x[:, position]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            average = np.bincount(code, weights=design.weight * values, minlength=size) / weight
+        centred = values - average[code]
+        length = float(design.weight @ np.square(values))
+        if position != design.treatment_column and design.weight @ np.square(centred) > WITHIN_TOLERANCE * length:
+            columns.append(centred)
+            averages.append(average)
+    if columns:
+        x = np.column_stack(columns)
+        kept = independent_columns(x, design.weight)
+        x = x[:, kept]
+        outcome = design.weighted_outcome - design.weight * mean[code]
+        slopes = np.linalg.solve(x.T @ (design.weight[:, None] * x), x.T @ outcome)
+        overall = np.array([np.nansum(a * weight) / weight.sum() for a in averages])[kept]
+        mean = mean - (np.column_stack(averages)[:, kept] - overall) @ slopes
+    return mean.reshape(groups, periods), treated.reshape(groups, periods)
+
+
+def _design(treated: NDArray[np.float64], observed: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Columns: treated, an indicator per LA, an indicator per period but the first; and the LA of each row."""
     group, period = np.nonzero(observed)
     groups, periods = observed.shape

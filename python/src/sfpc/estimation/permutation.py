@@ -1,4 +1,4 @@
-"""Permutation over LAs: how often would other LAs, going live on the same days, have shown as much (FV.EST.3, FV.SENS.6).
+"""Permutation over LAs: how often would others, going live on the same days, have shown as much (FV.EST.3, FV.SENS.6).
 
 The LAs that went live are drawn anew among all LAs of the analysis, each drawn one with one of the real go-live days.
 Nothing is assumed about errors within LAs or over time. Page: docs/methods/few_clusters.md.
