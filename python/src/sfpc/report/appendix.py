@@ -11,7 +11,6 @@ import pandas as pd
 from sfpc.report import charts, words
 from sfpc.report.inputs import Inputs, Landing
 from sfpc.report.study import (
-    FEW_CLUSTERS,
     Study,
     confidence,
     is_planned,
