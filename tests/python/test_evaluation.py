@@ -39,6 +39,9 @@ SETTINGS = {
     "logit_lower_rate_pct": "5",
     "logit_upper_rate_pct": "95",
     "significance_level": "0.05",
+    "bootstrap_draws": "499",
+    "permutation_draws": "99",
+    "inference_seed": "1",
 }
 OUTCOMES = pd.DataFrame(
     [

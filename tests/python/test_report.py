@@ -51,9 +51,10 @@ EFFECTS = pd.DataFrame(
              "p_value", "is_primary", "note"],
 ).assign(
     programme_id=PROGRAMME, outcome_id=OUTCOME, clause="FV.EST.1", inference_method="CR1 by LA, t(G-1)",
-    degrees_of_freedom=12.0, children_count=MATCHED, treated_children_count=TREATED, cluster_count=3,
-    treated_cluster_count=1, baseline_mean_pct=4.7282, weights="cem_protocol",
+    p_value_hochberg=float("nan"), degrees_of_freedom=12.0, children_count=MATCHED, treated_children_count=TREATED,
+    cluster_count=3, treated_cluster_count=1, baseline_mean_pct=4.7282, weights="cem_protocol",
 )  # fmt: skip
+METHODS = EFFECTS.assign(is_primary_method=True)
 
 
 @dataclass
@@ -238,6 +239,9 @@ def results() -> dict[str, pd.DataFrame]:
     )
     return {
         "effects": EFFECTS,
+        "inference": pd.concat(
+            [METHODS.assign(is_primary_method=False, inference_method="permutation over LAs"), METHODS]
+        ),
         "la_ranking": ranking,
         "matched_pairs": pd.concat([pairs, left_out]),
         "matched_trends": pd.concat(drawn),
@@ -377,7 +381,7 @@ def test_numbers_equal_those_of_the_effects_file(page: Page, made: Paths) -> Non
         assert float(cells[2].replace(words.MINUS, "-")) == pytest.approx(effect.estimate, abs=0.005)
         assert (low, high) == (pytest.approx(effect.ci_low, abs=0.005), pytest.approx(effect.ci_high, abs=0.005))
         assert float(cells[4]) == pytest.approx(effect.p_value, abs=0.00005)
-        assert (cells[7], cells[8]) == (str(effect.children_count), str(effect.treated_children_count))
+        assert (cells[8], cells[9]) == (str(effect.children_count), str(effect.treated_children_count))
         assert cells[9] == f"{effect.cluster_count} ({effect.treated_cluster_count})"
     assert [row[-1] for row in rows] == ["a", "b c", words.DASH]
     assert "2.1 fewer had the outcome" in page.text

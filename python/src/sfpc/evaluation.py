@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,10 +17,11 @@ import duckdb
 import numpy as np
 import pandas as pd
 import scipy
+from numpy.typing import NDArray
 
 import sfpc
 from sfpc.errors import SfpcError
-from sfpc.estimation.cluster import CR1_T, Estimate, infer
+from sfpc.estimation.cluster import Estimate, infer
 from sfpc.estimation.design import (
     CELL_COUNT,
     MISSING_COVARIATE_LIMIT,
@@ -29,7 +30,9 @@ from sfpc.estimation.design import (
     build_design,
     compress,
 )
+from sfpc.estimation.few_clusters import hochberg
 from sfpc.estimation.imputation import fit_imputation
+from sfpc.estimation.inference import MINIMUM_TREATED_CLUSTERS, Draws, Timing, of_linear, of_logit
 from sfpc.estimation.linear import fit_linear
 from sfpc.estimation.logit import fit_logit_to_cells
 from sfpc.marts import (
@@ -52,9 +55,6 @@ PERCENTAGE_POINTS = "percentage points"
 ODDS_RATIO = "odds ratio"
 DAYS = "days"
 MODELS = ("linear", "logit", "imputation")
-
-# Fewer treated LAs than this and no clustered error is trustworthy (FV.EST.3; methods, finding 8).
-MINIMUM_TREATED_CLUSTERS = 4
 
 # The right-hand side of FV.EST.1 with the covariates of FV.COV.1 and FV.COV.3. Age is linear in
 # completed years, the protocol's one term "age at referral": the strata balance its bands already,
@@ -82,6 +82,8 @@ TERMS = Terms(
         "has_other_innovation_programme",
     ),
 )
+# Keep children apart for what follows LAs over time: number of the programme's go-live days behind them, quarter.
+PHASE, QUARTER = "go_live_phase", "quarter_number"
 _DERIVED = {"age_years": "greatest(age_at_anchor_months, 0) // 12"}
 
 _WEIGHT_COLUMNS = {
@@ -102,6 +104,7 @@ class EvaluationResults:
     run_id: str
     results_dir: Path
     effects: pd.DataFrame
+    inference: pd.DataFrame
     la_ranking: pd.DataFrame
     matched_pairs: pd.DataFrame
     matched_trends: pd.DataFrame
@@ -135,6 +138,7 @@ class Outcome:
 
     outcome_id: str
     outcome_kind: str
+    is_primary: bool
 
     @property
     def scale(self) -> str:
@@ -207,11 +211,12 @@ def run(marts_db: Path, results_dir: Path, programme_id: str | None = None) -> E
             evidence = evidence_on_trends(connection, _members(ranking), roles, units, settings)
             evidence["shock_tests"] = evidence_after_matching(connection, _members(ranking), units, settings)
         with clock.step("Estimating effects"):
-            effects = _effects(connection, programmes, outcomes, excluded, roles, settings)
+            effects, inference = _effects(connection, programmes, outcomes, excluded, roles, settings)
         write_matched_children(connection, results_dir)
 
     tables = {
         "effects": effects,
+        "inference": inference,
         "la_ranking": ranking,
         "matched_pairs": pairs,
         "matched_trends": matched_trends,
@@ -243,7 +248,7 @@ def _outcomes(connection: duckdb.DuckDBPyConnection) -> list[Outcome]:
     rows = connection.execute(
         f"""
         select
-            outcome_id, outcome_kind,
+            outcome_id, outcome_kind, is_primary,
             outcome_id in (select outcome_id from {SCHEMA}.fct_outcome_values) as is_there,
             outcome_id in (select outcome_id from {ANALYSIS}) as is_observed
         from {SCHEMA}.dim_outcomes
@@ -251,10 +256,10 @@ def _outcomes(connection: duckdb.DuckDBPyConnection) -> list[Outcome]:
         order by outcome_id
         """
     ).fetchall()
-    for outcome_id, _, is_there, _ in rows:
+    for outcome_id, _, _, is_there, _ in rows:
         if not is_there:
             raise SfpcError(f"dim_outcomes: '{outcome_id}' is implemented, but fct_outcome_values has no row of it")
-    return [Outcome(outcome_id, kind) for outcome_id, kind, _, is_observed in rows if is_observed]
+    return [Outcome(*row[:3]) for row in rows if row[4]]
 
 
 def _matched_pairs(ranking: pd.DataFrame, excluded: pd.DataFrame) -> pd.DataFrame:
@@ -333,16 +338,21 @@ def _effects(
     excluded: pd.DataFrame,
     roles: pd.DataFrame,
     settings: EvaluationSettings,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fit every specification; a row per effect and scale, and a row per effect, scale and inference method."""
     rows: list[dict[str, Any]] = []
+    methods: list[dict[str, Any]] = []
     declared = _specifications(connection)
     for programme_id in programmes:
-        treatment_count = int(((roles["programme_id"] == programme_id) & (roles["role"] == "treatment")).sum())
+        treated = roles[(roles["programme_id"] == programme_id) & (roles["role"] == "treatment")]
+        go_live = {
+            str(la): pd.Timestamp(day).date() for la, day in zip(treated["la_id"], treated["go_live_date"], strict=True)
+        }
         for outcome in outcomes:
             specifications = [s for s in declared if s.outcome_id == outcome.outcome_id]
-            if not specifications:
+            days = sorted(set(go_live.values()))
+            if not _build_sample(connection, programme_id, outcome, days):
                 continue
-            _build_sample(connection, programme_id, outcome)
             baseline = _baseline_mean(connection, programme_id, outcome)
             specifications, rule = _apply_model_rule(specifications, outcome, baseline, settings)
             excluded_count = int(
@@ -350,8 +360,9 @@ def _effects(
             )
             notes = [rule] if rule else []
             if excluded_count:
-                notes.append(f"{excluded_count} of {treatment_count} treatment LAs excluded: no comparator accepted")
+                notes.append(f"{excluded_count} of {len(go_live)} treatment LAs excluded: no comparator accepted")
             cells: dict[str, pd.DataFrame] = {}
+            first_phase = {la: 1 + days.index(day) for la, day in go_live.items()}
             for specification in specifications:
                 if specification.weights not in cells:
                     cells[specification.weights] = compress(
@@ -360,19 +371,40 @@ def _effects(
                         TERMS,
                         "outcome_value",
                         f"weight_{specification.weights}",
+                        keys=(PHASE, QUARTER),
                     )
-                fitted = _fit(cells[specification.weights], specification, outcome, settings)
-                for effect in fitted:
+                fitted = _fit(cells[specification.weights], first_phase, specification, outcome, settings)
+                about = {
+                    "programme_id": programme_id,
+                    "outcome_id": outcome.outcome_id,
+                    "specification_id": specification.specification_id,
+                }
+                for effect, found in fitted:
                     rows.append(
                         {
-                            "programme_id": programme_id,
+                            **about,
                             "baseline_mean_pct": baseline,
                             **effect,
                             "note": "; ".join([*notes, *effect["note"]]) or None,
                         }
                     )
+                    methods += [
+                        {**about, "scale": effect["scale"], "is_primary_method": number == 0, **asdict(estimate)}
+                        for number, estimate in enumerate(found)
+                    ]
     columns = [name for name in RESULT_TABLES["effects"] if name != "run_id"]
-    return pd.DataFrame(rows, columns=columns)
+    effects = pd.DataFrame(rows, columns=columns)
+    effects["p_value_hochberg"] = _adjusted(effects, [o.outcome_id for o in outcomes if not o.is_primary])
+    return effects, pd.DataFrame(methods, columns=[n for n in RESULT_TABLES["inference"] if n != "run_id"])
+
+
+def _adjusted(effects: pd.DataFrame, secondary: list[str]) -> NDArray[np.float64]:
+    """Hochberg-adjusted p of each secondary outcome's primary specification; a programme is a family (FV.EST.8)."""
+    adjusted = np.full(len(effects), np.nan)
+    family = effects[effects["is_primary"].astype(bool) & effects["outcome_id"].isin(secondary)]
+    for _, members in family.groupby("programme_id"):
+        adjusted[members.index.to_numpy()] = hochberg(members["p_value"].to_numpy(dtype=np.float64))
+    return adjusted
 
 
 def _specifications(connection: duckdb.DuckDBPyConnection) -> list[Specification]:
@@ -401,16 +433,25 @@ def terms_sql(relation: str) -> str:
     return ", ".join(f"{_DERIVED.get(name, f'{relation}.{name}')} as {name}" for name in names)
 
 
-def _build_sample(connection: duckdb.DuckDBPyConnection, programme_id: str, outcome: Outcome) -> None:
+def _build_sample(
+    connection: duckdb.DuckDBPyConnection, programme_id: str, outcome: Outcome, go_live_days: list[date]
+) -> bool:
     """Write the temporary table `model_sample`: a row per child in the LAs of the outcome's sets.
 
-    The weight columns are 0 for children without a match; `weight_none` is 1 for all.
+    The weight columns are 0 for children without a match; `weight_none` is 1 for all. False where the programme has
+    no such outcome.
     """
     weights = ", ".join(f"{sql} as weight_{name}" for name, sql in _WEIGHT_COLUMNS.items())
+    passed = " + ".join(f"cast(children.anchor_date >= date '{day}' as integer)" for day in go_live_days) or "0"
     connection.execute(
         f"""
         create or replace temp table model_sample as
-        select {terms_sql("children")}, children.outcome_value, {weights}
+        select
+            {terms_sql("children")},
+            {passed} as {PHASE},
+            4 * year(children.anchor_date) + quarter(children.anchor_date) as {QUARTER},
+            children.outcome_value,
+            {weights}
         from {ANALYSIS} as children
         left join cem_child_weights as weights using (programme_id, outcome_id, child_id)
         where
@@ -423,6 +464,11 @@ def _build_sample(connection: duckdb.DuckDBPyConnection, programme_id: str, outc
         """,
         {"programme": programme_id, "outcome": outcome.outcome_id},
     )
+    held = connection.execute(
+        f"select count(*) from {SCHEMA}.fct_outcome_values where programme_id = ? and outcome_id = ?",
+        [programme_id, outcome.outcome_id],
+    ).fetchone()
+    return bool(held and held[0])
 
 
 def _baseline_mean(connection: duckdb.DuckDBPyConnection, programme_id: str, outcome: Outcome) -> float:
@@ -490,15 +536,20 @@ def _apply_model_rule(
 
 def _fit(
     cells: pd.DataFrame,
+    first_phase: dict[str, int],
     specification: Specification,
     outcome: Outcome,
     settings: EvaluationSettings,
-) -> list[dict[str, Any]]:
-    """Fit one specification; one row of effects per scale. Never raises for want of data."""
+) -> list[tuple[dict[str, Any], list[Estimate]]]:
+    """Fit one specification; per scale a row of effects and all methods of inference. Never raises for want of data.
+
+    first_phase: per treated LA, the number of go-live days up to its own.
+    """
     notes: list[str] = []
     level = settings.significance_level
+    draws = Draws(settings.bootstrap_draws, settings.permutation_draws, settings.inference_seed)
     is_logit = specification.model == "logit"
-    effects: dict[str, Estimate] = {}
+    found: dict[str, list[Estimate]] = {}
     if is_logit and outcome.outcome_kind != "binary":
         cells = cells.iloc[:0]
         notes.append("a logit needs an outcome of 0 and 1")
@@ -511,15 +562,17 @@ def _fit(
         notes.extend(logit.notes)
         if logit.fit is not None:
             design = logit.fit.design
-            effects[outcome.scale] = logit.fit.average_marginal_effect(level).scaled(outcome.factor)
-            effects[ODDS_RATIO] = logit.fit.log_odds_effect(level).exponentiated()
+            effects, odds = of_logit(logit.fit, _timing(cells, first_phase), level, draws)
+            found[outcome.scale] = [e.scaled(outcome.factor) for e in effects]
+            found[ODDS_RATIO] = [e.exponentiated() for e in odds]
     elif specification.model == "imputation":
         imputed = fit_imputation(cells, TERMS)
-        effects[outcome.scale] = imputed.effect(level).scaled(outcome.factor)
+        found[outcome.scale] = [imputed.effect(level).scaled(outcome.factor)]
         notes.extend(imputed.notes)
     else:
         design = build_design(cells, TERMS)
-        effects[outcome.scale] = fit_linear(design).effect(level).scaled(outcome.factor)
+        estimates = of_linear(fit_linear(design), _timing(cells, first_phase), level, draws)
+        found[outcome.scale] = [e.scaled(outcome.factor) for e in estimates]
     if design is not None:
         notes.extend(design.notes)
         if design.treatment_column is None:
@@ -528,39 +581,42 @@ def _fit(
     treated_clusters = int(treated[TERMS.cluster].nunique())
     clusters = int(cells[TERMS.cluster].nunique())
     nan = float("nan")
-    undefined = infer(nan, nan, clusters, level)
+    undefined = [infer(nan, nan, clusters, level)]
     scales = [outcome.scale, ODDS_RATIO] if is_logit else [outcome.scale]
-    estimates = {scale: effects.get(scale, undefined) for scale in scales}
     if treated_clusters < MINIMUM_TREATED_CLUSTERS:
         notes.append(
             f"only {treated_clusters} treated LAs: clustered errors are not reliable; permutation"
             " inference only (FV.EST.3)"
         )
     return [
-        {
-            "outcome_id": outcome.outcome_id,
-            "specification_id": specification.specification_id,
-            "label": specification.label,
-            "clause": specification.clause,
-            "model": specification.model,
-            "scale": scale,
-            "estimate": estimate.estimate,
-            "standard_error": estimate.standard_error,
-            "ci_low": estimate.ci_low,
-            "ci_high": estimate.ci_high,
-            "p_value": estimate.p_value,
-            "inference_method": estimate.inference_method,
-            "degrees_of_freedom": estimate.degrees_of_freedom,
-            "children_count": int(cells[CELL_COUNT].sum()),
-            "treated_children_count": int(treated[CELL_COUNT].sum()),
-            "cluster_count": clusters,
-            "treated_cluster_count": treated_clusters,
-            "weights": specification.weights,
-            "is_primary": specification.is_primary and scale != ODDS_RATIO,
-            "note": notes,
-        }
-        for scale, estimate in estimates.items()
+        (
+            {
+                "label": specification.label,
+                "clause": specification.clause,
+                "model": specification.model,
+                "scale": scale,
+                **asdict(found.get(scale, undefined)[0]),
+                "children_count": int(cells[CELL_COUNT].sum()),
+                "treated_children_count": int(treated[CELL_COUNT].sum()),
+                "cluster_count": clusters,
+                "treated_cluster_count": treated_clusters,
+                "weights": specification.weights,
+                "is_primary": specification.is_primary and scale != ODDS_RATIO,
+                "note": notes,
+            },
+            found.get(scale, undefined),
+        )
+        for scale in scales
     ]
+
+
+def _timing(cells: pd.DataFrame, first_phase: dict[str, int]) -> Timing:
+    quarters = cells[QUARTER].to_numpy(dtype=np.int64)
+    return Timing(
+        phase=cells[PHASE].to_numpy(dtype=np.int64),
+        period=quarters - quarters.min() if len(quarters) else quarters,
+        go_live_phase=first_phase,
+    )
 
 
 def _code_fingerprint() -> str:
@@ -609,7 +665,7 @@ def _run_record(
         },
         "settings": asdict(settings),
         "conventions": {
-            "inference": CR1_T,
+            "inference": "primary: cluster bootstrap with the null imposed; permutation with too few treated LAs",
             "small_sample_factor": "G/(G-1) * (N-1)/(N-K), LA effects not counted in K",
             "imbalance_bins": dict(DECLARED_BINS),
             "missing_covariate_limit": MISSING_COVARIATE_LIMIT,

@@ -154,6 +154,8 @@ class EvaluationSettings:
     logit_lower_rate_pct, logit_upper_rate_pct: baseline rates, in per cent, between which a binary
         outcome gets the linear model (FV.EST.4).
     significance_level: two-sided, as a proportion (FV.EST.5).
+    bootstrap_draws, permutation_draws, inference_seed: draws where not every pattern is used, and their seed
+        (FV.EST.3).
     """
 
     matching_ranking_length: int
@@ -164,6 +166,9 @@ class EvaluationSettings:
     logit_lower_rate_pct: float
     logit_upper_rate_pct: float
     significance_level: float
+    bootstrap_draws: int
+    permutation_draws: int
+    inference_seed: int
 
 
 @contextmanager
@@ -235,6 +240,9 @@ def read_settings(connection: duckdb.DuckDBPyConnection) -> EvaluationSettings:
         logit_lower_rate_pct=number("logit_lower_rate_pct"),
         logit_upper_rate_pct=number("logit_upper_rate_pct"),
         significance_level=number("significance_level"),
+        bootstrap_draws=whole("bootstrap_draws"),
+        permutation_draws=whole("permutation_draws"),
+        inference_seed=whole("inference_seed"),
     )
 
 

@@ -122,8 +122,9 @@ def infer(
     cluster_count: int,
     significance_level: float,
     inference_method: str = CR1_T,
+    freedom: float | None = None,
 ) -> Estimate:
-    """Test against 0 and give the interval, two-sided, with t(G - 1).
+    """Test against 0 and give the interval, two-sided, with t of `freedom`, or of G - 1 without it.
 
     A standard error that is NaN or 0 gives NaN for interval and p-value: with it nothing is known
     about the error, not certainty.
@@ -131,7 +132,8 @@ def infer(
     Source: FV.EST.3, FV.EST.5; Brewer, Crossley and Joyce (2018) J. Econometric Methods 7(1).
     """
     nan = float("nan")
-    freedom = float(cluster_count - 1) if cluster_count > 1 else nan
+    if freedom is None:
+        freedom = float(cluster_count - 1) if cluster_count > 1 else nan
     if not (np.isfinite(estimate) and np.isfinite(freedom) and standard_error > 0):
         return Estimate(estimate, nan, nan, nan, nan, freedom, inference_method)
     reach = float(stats.t.ppf(1 - significance_level / 2, freedom)) * standard_error

@@ -88,7 +88,12 @@ class Design:
 
 
 def compress(
-    connection: duckdb.DuckDBPyConnection, relation: str, terms: Terms, outcome: str, weight: str
+    connection: duckdb.DuckDBPyConnection,
+    relation: str,
+    terms: Terms,
+    outcome: str,
+    weight: str,
+    keys: tuple[str, ...] = (),
 ) -> pd.DataFrame:
     """Group the rows of `relation` into cells of equal terms.
 
@@ -96,16 +101,18 @@ def compress(
     ----------
     relation: a table or view with the terms, the outcome and the weight; rows with a null outcome
         or without a positive weight are left out.
+    keys: further whole-number columns that keep children apart without being terms (phase, quarter).
 
     Returns
     -------
     One row per cell, in the order of its terms: factors as text (null is the level 'not observed'),
-    linear terms and treatment as double (null stays NaN), and the number of children, the sum of
+    linear terms and treatment as double (null stays NaN), keys as bigint, and the number of children, the sum of
     weights and the weighted sum of the outcome.
     """
     columns = [
         *(f"coalesce(cast({name} as varchar), '{NOT_OBSERVED}') as {name}" for name in terms.factors),
         *(f"cast({name} as double) as {name}" for name in (*terms.linear, terms.treatment)),
+        *(f"cast({name} as bigint) as {name}" for name in keys),
     ]
     return connection.execute(
         f"""
@@ -202,12 +209,17 @@ def independent_columns(x: NDArray[np.float64], weight: NDArray[np.float64]) -> 
     `DEPENDENCE_TOLERANCE` of its squared length is left. x is (cells, K), the result (K,).
     """
     root = np.sqrt(weight)[:, None] * x
-    length = np.sqrt(np.einsum("ij,ij->j", root, root))
-    scaled = root / np.where(length > 0, length, 1.0)
-    gram = scaled.T @ scaled
-    keep = np.zeros(x.shape[1], dtype=np.bool_)
+    return independent_of(root.T @ root)
+
+
+def independent_of(gram: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The same from X'WX (K, K) itself."""
+    length = np.sqrt(np.clip(np.diag(gram), 0.0, None))
+    scale = np.where(length > 0, length, 1.0)
+    gram = gram / np.outer(scale, scale)
+    keep = np.zeros(len(gram), dtype=np.bool_)
     factor = np.zeros_like(gram)
-    for j in range(x.shape[1]):
+    for j in range(len(gram)):
         left = gram[j, j] - factor[j, :j] @ factor[j, :j]
         if length[j] > 0 and left > DEPENDENCE_TOLERANCE:
             keep[j] = True

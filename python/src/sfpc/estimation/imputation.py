@@ -15,12 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sfpc.estimation.cluster import Estimate, infer
-from sfpc.estimation.design import CELL_COUNT, Design, Terms, build_design, independent_columns
+from sfpc.estimation.design import CELL_COUNT, Design, Terms, build_design, independent_of
 
 JACKKNIFE_T = "jackknife over LAs, t(G-1)"
 
-# A treated row is predictable if the untreated rows fix every coefficient it needs, up to rounding.
-PREDICTION_TOLERANCE = 1e-7
+# A treated row is predictable if the untreated rows fix every coefficient it needs, up to rounding of the sums.
+PREDICTION_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,10 @@ def fit_imputation(cells: pd.DataFrame, terms: Terms) -> ImputationFit:
     """
     design = build_design(cells, terms)
     children = cells[CELL_COUNT].to_numpy(dtype=np.int64)
-    everyone = np.ones(len(cells), dtype=np.bool_)
-    estimate, imputed = _effect_on_treated(design, everyone, children)
+    parts = _parts(design)
+    estimate, imputed = _effect_on_treated(parts, None, children)
     clusters = len(design.cluster_names)
-    without = np.array(
-        [_effect_on_treated(design, design.cluster != code, children)[0] for code in range(clusters)], dtype=np.float64
-    )
+    without = np.array([_effect_on_treated(parts, code, children)[0] for code in range(clusters)], dtype=np.float64)
     error = float("nan")
     if clusters > 1 and np.isfinite(without).all():
         error = float(np.sqrt((clusters - 1) / clusters * np.sum((without - without.mean()) ** 2)))
@@ -73,24 +71,58 @@ def fit_imputation(cells: pd.DataFrame, terms: Terms) -> ImputationFit:
     return ImputationFit(estimate, error, clusters, imputed, left_out, tuple(notes))
 
 
-def _effect_on_treated(design: Design, rows: NDArray[np.bool_], children: NDArray[np.int64]) -> tuple[float, int]:
-    """Mean of outcome less prediction over the treated among `rows`, and the children it is about."""
-    untreated, treated = rows & ~design.is_treated, rows & design.is_treated
-    if not untreated.any() or not treated.any():
-        return float("nan"), 0
+@dataclass(frozen=True)
+class _Parts:
+    """The untreated as sums by LA, on columns of equal length, and the treated as rows.
+
+    gram: (G, K, K), X'WX of the untreated; moment: (G, K), X'Wy of them. Leaving out an LA is then a subtraction.
+    x, weight, outcome, cluster: the treated.
+    rows: positions of the treated among the cells.
+    """
+
+    gram: NDArray[np.float64]
+    moment: NDArray[np.float64]
+    x: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    outcome: NDArray[np.float64]
+    cluster: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+def _parts(design: Design) -> _Parts:
     x = design.x if design.treatment_column is None else np.delete(design.x, design.treatment_column, axis=1)
-    keep = independent_columns(x[untreated], design.weight[untreated])
-    root = np.sqrt(design.weight[untreated])
-    q, r = np.linalg.qr(root[:, None] * x[np.ix_(untreated, keep)])
-    targets = np.column_stack([design.weighted_outcome[untreated] / root, root[:, None] * x[np.ix_(untreated, ~keep)]])
-    solved = np.linalg.solve(r, q.T @ targets)
+    length = np.sqrt(design.weight @ np.square(x))
+    x = x / np.where(length > 0, length, 1.0)
+    groups = len(design.cluster_names)
+    gram, moment = np.zeros((groups, x.shape[1], x.shape[1])), np.zeros((groups, x.shape[1]))
+    for group in range(groups):
+        mine = np.flatnonzero((design.cluster == group) & ~design.is_treated)
+        gram[group] = (x[mine] * design.weight[mine, None]).T @ x[mine]
+        moment[group] = x[mine].T @ design.weighted_outcome[mine]
+    rows = np.flatnonzero(design.is_treated)
+    return _Parts(gram, moment, x[rows], design.weight[rows], design.weighted_outcome[rows], design.cluster[rows], rows)
+
+
+def _effect_on_treated(parts: _Parts, left_out: int | None, children: NDArray[np.int64]) -> tuple[float, int]:
+    """Mean of outcome less prediction over the treated, without one LA or with all, and the children it is about."""
+    gram, moment = parts.gram.sum(axis=0), parts.moment.sum(axis=0)
+    mine = np.ones(len(parts.rows), dtype=np.bool_)
+    if left_out is not None:
+        gram, moment = gram - parts.gram[left_out], moment - parts.moment[left_out]
+        mine = parts.cluster != left_out
+    keep = independent_of(gram)
+    if not keep.any() or not mine.any():
+        return float("nan"), 0
+    targets = np.column_stack([moment[keep], gram[np.ix_(keep, ~keep)]])
+    solved = np.linalg.solve(gram[np.ix_(keep, keep)], targets)
     coefficients, combinations = solved[:, 0], solved[:, 1:]
-    base = x[np.ix_(treated, keep)]
+    x = parts.x[mine]
     # A column that depends on others among the untreated must depend on them in the same way here.
-    gap = np.abs(x[np.ix_(treated, ~keep)] - base @ combinations)
-    known = (gap <= PREDICTION_TOLERANCE * (1 + np.abs(x[np.ix_(treated, ~keep)]))).all(axis=1)
-    weight = design.weight[treated][known]
+    gap = np.abs(x[:, ~keep] - x[:, keep] @ combinations)
+    size = np.abs(x).max(axis=0, initial=0.0)[~keep]
+    known = (gap <= PREDICTION_TOLERANCE * np.where(size > 0, size, 1.0)).all(axis=1)
+    weight = parts.weight[mine][known]
     if not weight.sum() > 0:
         return float("nan"), 0
-    gained = design.weighted_outcome[treated][known] - weight * (base[known] @ coefficients)
-    return float(gained.sum() / weight.sum()), int(children[treated][known].sum())
+    gained = parts.outcome[mine][known] - weight * (x[known][:, keep] @ coefficients)
+    return float(gained.sum() / weight.sum()), int(children[parts.rows[mine][known]].sum())

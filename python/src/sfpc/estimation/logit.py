@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,8 @@ from sfpc.estimation.design import CELL_OUTCOME, CELL_WEIGHT, Design, Terms, bui
 
 MAXIMUM_ITERATIONS = 100
 MAXIMUM_HALVINGS = 30
+# Steps taken with one information before it is computed anew.
+STEPS_PER_INFORMATION = 12
 # On Newton's decrement per child: a step this small moves no coefficient by more than a millionth of
 # its standard error, and convergence is quadratic, so after it nothing is left to gain.
 CONVERGENCE_TOLERANCE = 1e-12
@@ -178,47 +180,16 @@ def fit_logit(design: Design) -> LogitFit:
     Source: FV.EST.4; McCullagh and Nelder (1989) section 4.4; Cameron and Miller (2015) section
     VII.B for the cluster-robust sandwich of a non-linear model; docs/methods/regression.md.
     """
-    # Columns of unit length in the weighted sample: percentages beside indicators would otherwise
-    # make the information ill-conditioned.
-    length = np.sqrt((design.weight @ np.square(design.x)) / design.weight.sum())
+    found = _maximise(design, np.zeros(len(design.weight)))
+    probability, length = found.probability, found.length
     x = design.x / length
-    coefficients = np.zeros(x.shape[1])
-    mean = float(design.weighted_outcome.sum() / design.weight.sum())
-    if 0 < mean < 1:
-        coefficients[0] = np.log(mean / (1 - mean)) * length[0]
-    value = _log_likelihood(x @ coefficients, design)
-    probability = expit(x @ coefficients)
-    children_per_weight = design.children_count / float(design.weight.sum())
-    iterations, is_converged = 0, False
-    while iterations < MAXIMUM_ITERATIONS and not is_converged:
-        score = x.T @ (design.weighted_outcome - design.weight * probability)
-        try:
-            direction = np.linalg.solve(_information(x, design.weight, probability), score)
-        except np.linalg.LinAlgError:
-            break
-        decrement = float(score @ direction) * children_per_weight
-        if not np.isfinite(decrement):
-            break
-        iterations += 1
-        step = 1.0
-        proposal, proposed_value = coefficients, value
-        for _ in range(MAXIMUM_HALVINGS):
-            proposal = coefficients + step * direction
-            proposed_value = _log_likelihood(x @ proposal, design)
-            # The slack is the rounding of a sum: without it the last step would never be accepted.
-            if proposed_value >= value - 1e-12 * abs(value):
-                break
-            step /= 2
-        coefficients, value = proposal, proposed_value
-        probability = expit(x @ coefficients)
-        is_converged = decrement <= CONVERGENCE_TOLERANCE
     share = design.weighted_outcome / design.weight
     is_separated = ((probability < EXTREME_PROBABILITY) & (share <= SHARE_TOLERANCE)) | (
         (probability > 1 - EXTREME_PROBABILITY) & (share >= 1 - SHARE_TOLERANCE)
     )
     residual = design.weighted_outcome - design.weight * probability
     try:
-        bread = np.asarray(np.linalg.inv(_information(x, design.weight, probability)), dtype=np.float64)
+        bread = np.asarray(np.linalg.inv(information(x, design.weight, probability)), dtype=np.float64)
     except np.linalg.LinAlgError:
         bread = np.full((x.shape[1], x.shape[1]), np.nan)
     scaled = cluster_covariance(
@@ -230,17 +201,145 @@ def fit_logit(design: Design) -> LogitFit:
     )
     return LogitFit(
         design=design,
-        coefficients=coefficients / length,
+        coefficients=found.coefficients,
         covariance=ClusterCovariance(
             matrix=scaled.matrix / np.outer(length, length),
             factor=scaled.factor,
             cluster_count=scaled.cluster_count,
         ),
-        iterations=iterations,
-        is_converged=is_converged,
-        log_likelihood=value,
+        iterations=found.iterations,
+        is_converged=found.is_converged,
+        log_likelihood=found.log_likelihood,
         is_separated=is_separated,
     )
+
+
+@dataclass(frozen=True)
+class HeldFit:
+    """A logit fitted with the effect held at a value.
+
+    Attributes
+    ----------
+    coefficients: (K,), log odds, the held one included.
+    probability: (cells,), fitted.
+    information: (K, K), of all coefficients at this fit.
+    marginal_effect: mean over treated children of p(D=1) - p(D=0) at this fit, a difference of shares.
+    """
+
+    coefficients: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    information: NDArray[np.float64]
+    marginal_effect: float
+
+
+def fit_with_effect_held(fit: LogitFit, log_odds: float, near: HeldFit | None = None) -> HeldFit | None:
+    """Fit the model of `fit` again with b1 held at `log_odds`; None where it does not converge.
+
+    near: a fit with another value, whose coefficients and information start the search: with the information kept,
+    a step costs a product with X instead of X'WX, and a nearby value needs few of them.
+    """
+    design, column = fit.design, fit.design.treatment_column
+    if column is None:
+        return None
+    free = np.arange(design.x.shape[1]) != column
+    coefficients = (near.coefficients if near else fit.coefficients).copy()
+    coefficients[column] = log_odds
+    known = near.information if near else information(design.x, design.weight, expit(design.x @ fit.coefficients))
+    children_per_weight = design.children_count / float(design.weight.sum())
+    for renewed in range(MAXIMUM_ITERATIONS):
+        curvature = known[np.ix_(free, free)]
+        last = np.inf
+        for _ in range(STEPS_PER_INFORMATION):
+            probability = expit(design.x @ coefficients)
+            score = (design.x.T @ (design.weighted_outcome - design.weight * probability))[free]
+            direction = np.linalg.solve(curvature, score)
+            decrement = float(score @ direction) * children_per_weight
+            if decrement <= CONVERGENCE_TOLERANCE:
+                found = information(design.x, design.weight, probability)
+                return HeldFit(coefficients, probability, found, _mean_gain(design, coefficients, log_odds))
+            if not decrement < last / 4:
+                break
+            last = decrement
+            coefficients[free] += direction
+        if renewed and not np.isfinite(decrement):
+            return None
+        if not np.isfinite(decrement) or renewed > STEPS_PER_INFORMATION:
+            break
+        known = information(design.x, design.weight, expit(design.x @ coefficients))
+    return _held_from_scratch(fit, log_odds, free)
+
+
+def _held_from_scratch(fit: LogitFit, log_odds: float, free: NDArray[np.bool_]) -> HeldFit | None:
+    """The same by Newton's method with step-halving, for where a start nearby did not lead to the maximum."""
+    design = fit.design
+    names = tuple(name for name, kept in zip(design.names, free, strict=True) if kept)
+    rest = replace(design, x=np.ascontiguousarray(design.x[:, free]), names=names, treatment_column=None)
+    treated = design.x[:, ~free][:, 0]
+    held = _maximise(rest, log_odds * treated)
+    if not held.is_converged:
+        return None
+    coefficients = np.full(len(free), log_odds)
+    coefficients[free] = held.coefficients
+    found = information(design.x, design.weight, held.probability)
+    return HeldFit(coefficients, held.probability, found, _mean_gain(design, coefficients, log_odds))
+
+
+def _mean_gain(design: Design, coefficients: NDArray[np.float64], log_odds: float) -> float:
+    rows = design.is_treated
+    if not rows.any():
+        return float("nan")
+    index = design.x[rows] @ coefficients
+    gained = expit(index) - expit(index - log_odds)
+    return float(design.weight[rows] @ gained / design.weight[rows].sum())
+
+
+@dataclass(frozen=True)
+class _Maximum:
+    coefficients: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    length: NDArray[np.float64]
+    log_likelihood: float
+    iterations: int
+    is_converged: bool
+
+
+def _maximise(design: Design, offset: NDArray[np.float64]) -> _Maximum:
+    """Newton's method with step-halving; `offset` (cells,) is added to the index."""
+    # Columns of unit length in the weighted sample: percentages beside indicators would otherwise
+    # make the information ill-conditioned.
+    length = np.sqrt((design.weight @ np.square(design.x)) / design.weight.sum())
+    x = design.x / length
+    coefficients = np.zeros(x.shape[1])
+    mean = float(design.weighted_outcome.sum() / design.weight.sum())
+    if 0 < mean < 1:
+        coefficients[0] = np.log(mean / (1 - mean)) * length[0]
+    value = _log_likelihood(x @ coefficients + offset, design)
+    probability = expit(x @ coefficients + offset)
+    children_per_weight = design.children_count / float(design.weight.sum())
+    iterations, is_converged = 0, False
+    while iterations < MAXIMUM_ITERATIONS and not is_converged:
+        score = x.T @ (design.weighted_outcome - design.weight * probability)
+        try:
+            direction = np.linalg.solve(information(x, design.weight, probability), score)
+        except np.linalg.LinAlgError:
+            break
+        decrement = float(score @ direction) * children_per_weight
+        if not np.isfinite(decrement):
+            break
+        iterations += 1
+        step = 1.0
+        proposal, proposed_value = coefficients, value
+        for _ in range(MAXIMUM_HALVINGS):
+            proposal = coefficients + step * direction
+            proposed_value = _log_likelihood(x @ proposal + offset, design)
+            # The slack is the rounding of a sum: without it the last step would never be accepted.
+            if proposed_value >= value - 1e-12 * abs(value):
+                break
+            step /= 2
+        coefficients, value = proposal, proposed_value
+        probability = expit(x @ coefficients + offset)
+        is_converged = decrement <= CONVERGENCE_TOLERANCE
+    return _Maximum(coefficients / length, probability, length, value, iterations, is_converged)
 
 
 def _is_one_sided(events: pd.Series[float], total: pd.Series[float]) -> pd.Series[bool]:
@@ -252,7 +351,10 @@ def _log_likelihood(index: NDArray[np.float64], design: Design) -> float:
     return float(design.weighted_outcome @ index - design.weight @ np.logaddexp(0.0, index))
 
 
-def _information(
+def information(
     x: NDArray[np.float64], weight: NDArray[np.float64], probability: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    return x.T @ ((weight * probability * (1 - probability))[:, None] * x)
+    """Return X' diag(w p (1 - p)) X, (K, K)."""
+    root = np.sqrt(weight * probability * (1 - probability))[:, None] * x
+    # A product of a matrix with its own transpose is half the work.
+    return np.asarray(root.T @ root, dtype=np.float64)

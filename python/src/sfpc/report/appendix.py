@@ -11,7 +11,6 @@ import pandas as pd
 from sfpc.report import charts, words
 from sfpc.report.inputs import Inputs, Landing
 from sfpc.report.study import (
-    FEW_CLUSTERS,
     Study,
     confidence,
     is_planned,
@@ -23,17 +22,12 @@ from sfpc.strata import NOT_OBSERVED
 
 # What a clause that is not built yet means for the reader; shown only while the register says so.
 _OPEN_CLAUSES = {
-    FEW_CLUSTERS: "Intervals and p-values come from cluster-robust errors with few LAs. Such intervals tend"
-    " to be too narrow. The protocol's primary inference, a wild cluster bootstrap, is not built yet; until"
-    " then the p-value should not be quoted on its own.",
-    "FV.EST.2": "The random effect for LA and period, which the protocol asks for, is not in the model yet.",
     "FV.MATCH.5": "Whether the LAs would have moved in parallel without the programme has not been tested"
     " yet with placebo dates. The estimate rests on that assumption.",
     "FV.MATCH.6": "Local events, such as an inspection or a new practice model in one of the LAs, are not"
     " registered yet. One that falls near go-live would be counted as an effect of the programme.",
     "FV.COV.4": "Characteristics that were not recorded count as a group of their own. Multiple imputation"
     " is not built yet.",
-    "FV.EST.6": "Only the outcomes in this report were estimated; the other outcomes of the protocol follow.",
     "FV.SENS.1": "Other definitions of who counts as treated have not been tried yet.",
     "FV.SENS.2": "The estimate is one average over all treated children. It does not show whether the"
     " effect grows or fades with time since go-live.",

@@ -98,6 +98,7 @@ def _study(study: Study) -> dict[str, Any]:
         "comparators": compared,
         "balance": _with_markup(sections.balance(study)),
         "estimates": sections.estimates(study),
+        "inference": sections.inference(study),
         "planted": sections.planted_by_la(study),
     }
 

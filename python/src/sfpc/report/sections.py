@@ -714,6 +714,7 @@ def estimates(study: Study) -> Table:
                     words.decimal(row.estimate),
                     words.interval(row.ci_low, row.ci_high),
                     words.p_value(row.p_value),
+                    words.p_value(row.p_value_hochberg),
                     str(row.inference_method),
                     words.decimal(row.degrees_of_freedom, 0),
                     words.whole(row.children_count),
@@ -735,6 +736,7 @@ def estimates(study: Study) -> Table:
             number("Estimate"),
             number(f"{confidence(study.inputs)} interval"),
             number("p"),
+            number("p, adjusted"),
             text("Method"),
             number("Degrees of freedom"),
             number("Children"),
@@ -746,6 +748,43 @@ def estimates(study: Study) -> Table:
         ],
         rows=rows,
         notes=notes,
+    )
+
+
+def inference(study: Study) -> Table | None:
+    """The primary estimate's interval and p-value by every method, the primary method first (FV.EST.3)."""
+    primary = study.primary
+    found = study.result("inference")
+    mine = found[
+        (found["specification_id"] == primary["specification_id"]) & (found["scale"] == primary["scale"])
+    ].sort_values("is_primary_method", ascending=False, kind="stable")
+    if len(mine) < 2:
+        return None
+    return Table(
+        key=f"inference-{study.key}",
+        caption="How certain: the primary estimate by every method of inference",
+        columns=[
+            text("Method"),
+            number("Estimate"),
+            number("Standard error"),
+            number(f"{confidence(study.inputs)} interval"),
+            number("p"),
+            number("Degrees of freedom"),
+        ],
+        rows=[
+            Row(
+                (
+                    f"{row.inference_method}{' (primary)' if row.is_primary_method else ''}",
+                    words.decimal(row.estimate),
+                    words.decimal(row.standard_error),
+                    words.interval(row.ci_low, row.ci_high),
+                    words.p_value(row.p_value),
+                    words.decimal(row.degrees_of_freedom, 1),
+                ),
+                kind="chosen" if row.is_primary_method else "",
+            )
+            for row in records(mine)
+        ],
     )
 
 
