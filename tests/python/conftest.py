@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,18 +45,42 @@ def querying(paths: Paths) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
+def built_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Paths], None]) -> Paths:
+    """A run that one of the test processes makes and all read; the others wait for it, or fail with it."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, is_ready, has_failed = base / name, base / f"{name}.ready", base / f"{name}.failed"
+    paths = Paths(ROOT, folder / "data", folder / "outputs")
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        while not is_ready.exists():
+            if has_failed.exists():
+                pytest.fail(f"the run '{name}' failed in another process: {has_failed.read_text()}")
+            time.sleep(0.5)
+        return paths
+    try:
+        paths.data.mkdir()
+        make(paths)
+    except BaseException as error:
+        has_failed.write_text(repr(error))
+        raise
+    is_ready.touch()
+    return paths
+
+
 @pytest.fixture(scope="session")
 def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Paths:
-    """A small synthetic run at an eighth of its volume, through landing and dbt build (tests included)."""
-    folder = tmp_path_factory.mktemp("synthetic")
-    paths = Paths(ROOT, folder / "data", folder / "outputs")
-    paths.data.mkdir()
-    synthesise("small", TEST_SEED, paths.extracts, paths.truth, SEEDS, volume=TEST_VOLUME, quiet=True)
-    windows = read_windows(SEEDS / "protocol" / "data_windows.csv")
-    with Gate(paths.landing, "national", windows, base=paths.extracts) as gate:
-        land_national(paths.extracts, gate)
-    build(paths)
-    return paths
+    """A small synthetic run at an eighth of its volume, through landing and dbt build (all tests included)."""
+
+    def make(paths: Paths) -> None:
+        synthesise("small", TEST_SEED, paths.extracts, paths.truth, SEEDS, volume=TEST_VOLUME, quiet=True)
+        windows = read_windows(SEEDS / "protocol" / "data_windows.csv")
+        with Gate(paths.landing, "national", windows, base=paths.extracts) as gate:
+            land_national(paths.extracts, gate)
+        build(paths, has_unit_tests=True)
+
+    return built_once(tmp_path_factory, "synthetic", make)
 
 
 @pytest.fixture(scope="session")
@@ -63,12 +88,11 @@ def hand_written(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     """The hand-written children of the reference implementation, through the whole build."""
     from hand_cases import all_tables
 
-    folder = tmp_path_factory.mktemp("hand_written")
-    paths = Paths(ROOT, folder / "data", folder / "outputs")
-    paths.data.mkdir()
-    land_rows(paths, all_tables())
-    build(paths)
-    return paths
+    def make(paths: Paths) -> None:
+        land_rows(paths, all_tables())
+        build(paths)
+
+    return built_once(tmp_path_factory, "hand_written", make)
 
 
 def land_rows(paths: Paths, tables: dict[str, list[dict[str, object]]]) -> None:

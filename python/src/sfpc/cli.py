@@ -163,7 +163,7 @@ def _land(paths: Paths, options: argparse.Namespace) -> None:
 def _build(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.warehouse.build import build
 
-    build(paths)
+    build(paths, has_unit_tests=options.verb == "build")
 
 
 def _decide(paths: Paths, options: argparse.Namespace) -> None:
