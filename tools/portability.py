@@ -71,7 +71,7 @@ TRAPS = {
 }
 # What a macro of dbt may compile to, but nobody writes.
 IN_SOURCE = re.compile(r"(?<![.\w])(?:string_agg|listagg|date_diff|datediff|dateadd)\(")
-RAW_CAST = re.compile(r"\bcast\((?!\d)[^()]*(?:\([^()]*\))?[^()]* as (?:integer|bigint|double|date)\)")
+RAW_CAST = re.compile(r"\bcast\((?!\d|date_trunc)[^()]*(?:\([^()]*\))?[^()]* as (?:integer|bigint|double|date)\)")
 
 
 def traps_of(model: str, sql: str) -> Iterator[str]:

@@ -8,8 +8,10 @@ the compiled one, so a macro is changed at every place where it is used.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
 
 SWAPS = {
     "<=": "<",
@@ -142,3 +144,64 @@ def _arguments(sql: str, start: int) -> list[tuple[int, int]]:
             if sign == ")":
                 return out
     raise ValueError(f"a bracket is not closed: {sql[start : start + 40]}")
+
+
+# ---------------------------------------------------------------------------------------------------
+# Rows of the seeds
+# ---------------------------------------------------------------------------------------------------
+
+# What a change of a row may be, by column: a number or a day one more and one less, a yes for a no.
+STEPS = {
+    "programme_outcomes": ("window_months", "window_terms", "observable_from_date"),
+    "programmes": (
+        "minimum_age_years",
+        "maximum_age_years",
+        "months_before_first_go_live",
+        "months_after_last_go_live",
+        "treated_minimum_time_pct",
+        "treated_minimum_days",
+    ),
+    "programme_local_authorities": ("go_live_date",),
+}
+FLIPS = {
+    "placement_codes": ("is_kinship_foster", "is_temporary"),
+    "reason_episode_ceased_codes": ("is_reunified_planned", "is_reunified_any"),
+    "legal_status_codes": ("is_respite",),
+    "closure_reason_codes": ("is_episode_of_need",),
+}
+KEYS = {
+    "programme_outcomes": ("programme_id", "outcome_id", "reading_id"),
+    "programmes": ("programme_id",),
+    "programme_local_authorities": ("programme_id", "la_code"),
+    "placement_codes": ("placement_code",),
+    "reason_episode_ceased_codes": ("reason_episode_ceased_code",),
+    "legal_status_codes": ("legal_status_code",),
+    "closure_reason_codes": ("closure_reason_code",),
+}
+
+
+def seed_mutants(seeds: Mapping[str, list[dict[str, Any]]], programme: str) -> Iterator[Mutant]:
+    """Every row of a programme and of the code lists, with one value moved by one or turned round."""
+    for seed, key in KEYS.items():
+        for row in seeds[seed]:
+            if row.get("programme_id", programme) != programme:
+                continue
+            for column in STEPS.get(seed, ()):
+                for step in (-1, 1) if row[column] else ():
+                    yield _row_mutant(seed, row, key, column, _moved(row[column], step))
+            for column in FLIPS.get(seed, ()):
+                yield _row_mutant(seed, row, key, column, "false" if row[column] == "true" else "true")
+
+
+def _moved(value: str, step: int) -> str:
+    return str(date.fromisoformat(value) + timedelta(days=step)) if "-" in value else str(int(value) + step)
+
+
+def _row_mutant(seed: str, row: Mapping[str, Any], key: tuple[str, ...], column: str, after: str) -> Mutant:
+    where = " and ".join(f"{name} = '{row[name]}'" for name in key)
+    sql = (
+        f"select * replace (case when {where} then '{after}' else cast({column} as varchar) end as {column}) "
+        f"from seeds.{seed}"
+    )
+    around = f"{' '.join(row[name] for name in key)}: {column} [{row[column]} -> {after}]"
+    return Mutant(seed, "row", row[column], after, 0, sql, around)

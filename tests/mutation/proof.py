@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
-from edges import children, tables_of
 from hypothesis import HealthCheck, Phase, given, settings
-from mutants import Mutant
-from replay import MUTANT_SCHEMA, Project, Replay
 
 from aggregates import Evaluation, last_follow_ups, sample_flow, trend_cells
 from definitions import evaluate
-from test_reference_agreement import MART_NAMES, MARTS, compare, is_same, md5_of
+from edges import children, tables_of
+from hand_cases import Case
+from mutants import Mutant
+from replay import MUTANT_SCHEMA, Project, Replay
+from test_reference_agreement import MART_NAMES, MARTS, Marts, check_named_child, compare, is_same, md5_of
 
 Row = dict[str, Any]
 Tables = Mapping[str, list[Row]]
@@ -106,14 +107,27 @@ class Stage:
 
     name: str
     replay: Replay
+    cases: Sequence[Case] = ()
 
     @classmethod
-    def of(cls, name: str, project: Project, seeds: Mapping[str, list[Row]], tables: Tables) -> Stage:
+    def of(
+        cls,
+        name: str,
+        project: Project,
+        seeds: Mapping[str, list[Row]],
+        tables: Tables,
+        cases: Sequence[Case] = (),
+    ) -> Stage:
         """Build it and compare everything; AssertionError where the reference disagrees already."""
         replay = Replay(project, seeds, tables, COMPARED)
         found = disagreements(replay.connection, tables, seeds)
         assert not found, f"{name}: {len(found)} disagreements before any change, for example:\n" + "\n".join(found[:9])
-        return cls(name, replay)
+        return cls(name, replay, cases)
+
+    @staticmethod
+    def marts() -> tuple[str, ...]:
+        """The marts that are compared."""
+        return tuple(COMPARED)
 
     def notices(self, mutant: Mutant) -> bool:
         """Whether a compared value comes out otherwise. Raises duckdb.Error where the mutant does not run."""
@@ -131,6 +145,35 @@ class Stage:
             self.replay.connection.execute(f"({one}) except all ({other}) limit 1").fetchone() is not None
             for one, other in (pair, pair[::-1])
         )
+
+    def case_that_notices(self, mutant: Mutant) -> str | None:
+        """The first named child whose values, worked out by hand, a changed row of a seed spoils.
+
+        The reference reads the seeds too, so only what stands in the cases themselves can notice.
+        """
+        changed = set(self.replay.changed(mutant.model, mutant.sql))
+        if not changed:
+            return None
+        marts = self.rows(changed)
+        for case in self.cases:
+            try:
+                check_named_child(case, marts)
+            except (AssertionError, KeyError, ValueError):
+                return case.name
+        return None
+
+    def rows(self, changed: set[str]) -> Marts:
+        """The rows of all marts by programme and child, of the changed ones as they are now."""
+        out: Marts = {}
+        for mart, (_, grain, columns) in MARTS.items():
+            names = tuple(dict.fromkeys((*grain, *columns)))
+            schema = MUTANT_SCHEMA if mart in changed else "marts"
+            query = f"select child_id, {', '.join(MART_NAMES.get(c, c) for c in names)} from {schema}.{mart}"
+            of_mart = out.setdefault(mart, {})
+            for values in self.replay.connection.execute(query).fetchall():
+                row = dict(zip(("child_id", *names), values, strict=True))
+                of_mart.setdefault((row.get("programme_id", ""), row["child_id"]), []).append(row)
+        return out
 
 
 def verdict(stages: Sequence[Stage], mutant: Mutant) -> str:

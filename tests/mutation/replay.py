@@ -153,7 +153,12 @@ class Replay:
 
         Its rows stand in schema mutant until the next call. Raises duckdb.Error where the text does not run.
         """
-        self._build(f"{MUTANT_SCHEMA}.{name}", sql)
+        if name in self.models:
+            self._build(f"{MUTANT_SCHEMA}.{name}", sql)
+        else:
+            # A seed keeps its types.
+            self._build(f"{MUTANT_SCHEMA}.{name}", f"select * from seeds.{name} limit 0")
+            self.connection.execute(f"insert into {MUTANT_SCHEMA}.{name} {sql}")
         if self._is_same(name, f"{MUTANT_SCHEMA}.{name}"):
             return
         changed = {name}

@@ -26,7 +26,7 @@ os.environ["DBT_TARGET_PATH"], os.environ["DBT_LOG_PATH"] = str(TARGET), str(TAR
 TEST_SEED = 11
 TEST_VOLUME = 0.12
 
-sys.path.insert(0, str(ROOT / "tests" / "reference"))
+sys.path[:0] = [str(ROOT / "tests" / "reference"), str(ROOT / "tests" / "mutation"), str(ROOT / "tools")]
 
 
 def shared_dir() -> Path | None:

@@ -417,6 +417,11 @@ def check_named_child(case: Any, marts: Marts) -> None:
         terms = sorted(marts["fct_absence_terms"].get(child, []), key=lambda r: int(r["term_order"]))
         columns = ("school_year", "term", "sessions_possible_count", "unauthorised_absence_count")
         assert [tuple(r[c] for c in columns) for r in terms] == case.terms, case.why
+    if case.spells is not None:
+        spells = sorted(marts["fct_referral_spells"].get(("", child[1]), []), key=lambda r: r["referral_date"])
+        wanted_spells = [{k: v for k, v in spell.items() if k in spells[0]} for spell in case.spells]
+        got_spells = [{k: r[k] for k in w} for r, w in zip(spells, wanted_spells, strict=True)]
+        assert got_spells == wanted_spells, case.why
     if case.periods is not None:
         periods = marts["fct_care_periods"].get(("", child[1]), [])
         got_periods = sorted((p["care_start_date"], p["care_end_date"]) for p in periods)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 Row = dict[str, Any]
@@ -2306,6 +2306,188 @@ for index, other in (("2021-01-05", "2020-12-01"), ("2021-01-06", "2021-02-01"))
         child_id=("la", "306", f"OWN_TOO_{other}"),
         outcome={"previous_cpp_count": 0},
     )
+
+# --- Every window to the day, every code of a list (FV.OUT, B.2) ---------------------------------------
+
+WINDOW_DAYS = {
+    "2023-03-10": (True, True, True, True, True),
+    "2023-03-11": (False, True, True, True, True),
+    "2023-09-10": (False, True, True, True, True),
+    "2023-09-11": (False, False, True, False, False),
+    "2024-03-10": (False, False, True, False, False),
+    "2024-03-11": (False, False, False, False, False),
+}
+WINDOWS = ("window_12", "default", "window_24", "with_already_looked_after", "censored_at_18")
+for start, is_within in WINDOW_DAYS.items():
+    case(
+        f"care_from_{start}",
+        "referred 10 March 2022: within 12, 18, 24 months, 18 in two other readings",
+        cin(f"CARE_FROM_{start}", "2022-03-10"),
+        episode(f"CARE_FROM_{start}", start, placement="U1"),
+        child_id=("la", "306", f"CARE_FROM_{start}"),
+        values={("became_looked_after", w): (True, True, x) for w, x in zip(WINDOWS, is_within, strict=True)}
+        | {KINSHIP: (True, True, True) if is_within[1] else (False, True, None)},
+    )
+for start, is_within_12 in (("2023-03-10", True), ("2023-03-11", False)):
+    case(
+        f"cpp_from_{start}",
+        "a plan on the last day of 12 months, or a day later, in both readings",
+        cin(f"CPP_FROM_{start}", "2022-03-10", return_year=2023, cpp_start_date=start, cpp_end_date="2023-03-20"),
+        child_id=("la", "306", f"CPP_FROM_{start}"),
+        values={("started_cpp", r): (True, True, is_within_12) for r in ("default", "censored_at_18")},
+    )
+case(
+    "all_days_of_the_window",
+    "referred 10 March 2022 and open, with a protection plan from before: all 549 days to 10 September 2023",
+    *(cin("ALL_DAYS", "2022-03-10", return_year=year, cpp_start_date="2022-03-01") for year in range(2022, 2026)),
+    child_id=("la", "306", "ALL_DAYS"),
+    values={("plan_days", r): (True, True, 549) for r in ("default", "cpp_days", "cin_episode_days")},
+)
+case(
+    "all_days_of_a_cin_plan",
+    "referred on the first day from which CIN plans are seen, a plan from that day on: all 548 days to 1 October 2022",
+    *(
+        cin("ALL_CIN_DAYS", "2021-04-01", return_year=year, cin_plan_start_date="2021-04-01")
+        for year in range(2022, 2026)
+    ),
+    child_id=("la", "306", "ALL_CIN_DAYS"),
+    values={("plan_days", "default"): (True, True, 548), ("plan_days", "cin_plan_days"): (True, True, 548)},
+)
+for end, is_within_18 in (("2022-09-05", True), ("2022-09-06", False)):
+    case(
+        f"home_on_{end}",
+        "in care from 5 March 2021, home on the last day of 18 months or a day later, in every reading",
+        looked_after(f"HOME_ON_{end}", 2022),
+        episode(f"HOME_ON_{end}", "2021-03-05", end, "E4A"),
+        child_id=("la", "306", f"HOME_ON_{end}"),
+        values={reading: (True, True, is_within_18) for reading in (HOME, HOME_ANY, HOME_18)},
+    )
+for code, is_kinship in {
+    **dict.fromkeys(("U1", "U2", "U3", "Q1", "F1", "F4"), True),
+    **dict.fromkeys(
+        (
+            "A3",
+            "A4",
+            "A5",
+            "A6",
+            "H5",
+            "K1",
+            "K2",
+            "K3",
+            "P1",
+            "P2",
+            "P3",
+            "R1",
+            "R2",
+            "R3",
+            "R5",
+            "S1",
+            "U4",
+            "U5",
+            "U6",
+            "Z1",
+            "Z11",
+            "Z12",
+            "Z13",
+            "Z14",
+        ),
+        False,
+    ),
+}.items():
+    case(
+        f"placed_in_{code}",
+        "the first placement is that code",
+        cin(f"PLACED_{code}", "2022-03-10"),
+        episode(f"PLACED_{code}", "2022-04-01", placement=code),
+        child_id=("la", "306", f"PLACED_{code}"),
+        values={KINSHIP: (True, True, is_kinship)},
+    )
+for code in ("T0", "T1", "T2", "T3", "T4"):
+    case(
+        f"placed_in_{code}_then_with_an_aunt",
+        "a temporary code is read through",
+        cin(f"PLACED_{code}", "2022-03-10"),
+        episode(f"PLACED_{code}", "2022-04-01", "2022-05-01", "X1", return_year=2023, placement=code),
+        episode(f"PLACED_{code}", "2022-05-01", placement="U1", reason_for_new_episode="P"),
+        child_id=("la", "306", f"PLACED_{code}"),
+        values={KINSHIP: (True, True, True)},
+    )
+for code, planned, at_all in (
+    ("E4A", True, True),
+    ("E4B", False, True),
+    ("E4", False, True),
+    *(
+        (code, False, False)
+        for code in (
+            "E11",
+            "E12",
+            "E2",
+            "E3",
+            "E13",
+            "E41",
+            "E43",
+            "E44",
+            "E45",
+            "E46",
+            "E47",
+            "E48",
+            "E5",
+            "E6",
+            "E7",
+            "E8",
+            "E9",
+            "E14",
+            "E15",
+            "E16",
+            "E17",
+        )
+    ),
+):
+    case(
+        f"care_ended_with_{code}",
+        "care ended within 18 months for that reason",
+        looked_after(f"ENDED_{code}", 2022),
+        episode(f"ENDED_{code}", "2021-03-05", "2021-09-01", code),
+        child_id=("la", "306", f"ENDED_{code}"),
+        values={HOME: (True, True, planned), HOME_ANY: (True, True, at_all)},
+    )
+for code, is_care in {
+    **dict.fromkeys(("V3", "V4"), False),
+    **dict.fromkeys(("C1", "C2", "D1", "E1", "V2", "L1", "L2", "L3", "J1", "J2", "J3"), True),
+}.items():
+    case(
+        f"legal_status_{code}",
+        "looked after under that legal status",
+        cin(f"STATUS_{code}", "2022-03-10"),
+        episode(f"STATUS_{code}", "2022-04-01", legal_status=code),
+        child_id=("la", "306", f"STATUS_{code}"),
+        outcome={"has_become_looked_after": is_care},
+    )
+for number in range(1, 10):
+    case(
+        f"closed_with_RC{number}",
+        "RC8 and RC9 are no episodes of need (FV.SAMPLE.6)",
+        cin(f"CLOSED_{number}", "2022-03-10", closure_date="2022-03-20", closure_reason=f"RC{number}"),
+        child_id=("la", "306", f"CLOSED_{number}"),
+        spells=[{"is_need": number < 8}],
+    )
+
+for code, live in (
+    ("937", "2021-07-01"),
+    ("391", "2021-11-01"),
+    ("331", "2022-03-01"),
+    ("334", "2022-07-01"),
+    ("343", "2022-11-01"),
+):
+    for before in (1, 0):
+        referred = str(date.fromisoformat(live) - timedelta(days=before))
+        case(
+            f"referred_in_{code}_on_{referred}",
+            "on the day on which the LA goes live, or the day before (FV.PROG.1)",
+            cin(f"LIVE_{before}", referred, la_code=code),
+            child_id=("la", code, f"LIVE_{before}"),
+            outcome={"is_treated": not before},
+        )
 
 # --- The sister programmes (FV.PROG.5) ----------------------------------------------------------------
 
