@@ -490,8 +490,8 @@ def _trend_words(study: Study) -> list[str]:
     said = []
     if found:
         said.append(
-            f"Were trends parallel before go-live? {words.sentence('; '.join(found))}. Such tests can show that they were"
-            " not; they never prove that they were."
+            f"Were trends parallel before go-live? {words.sentence('; '.join(found))}. Such tests can show that they"
+            " were not; they never prove that they were."
         )
     shocks = study.result("shock_tests").dropna(subset=["p_value"])
     for row in records(shocks.query("test == 'shock_interaction' and p_value < 0.05")):
