@@ -79,8 +79,8 @@ def build(
 
     stops_on_quality: whether data that break the rules of their own collection by more than is tolerated, or an LA
     that drops out, stop the build; without it they are counted in the marts and nothing else (DECISIONS D37).
-    has_unit_tests: whether the definitions are proven on hand-made rows too. They do not depend on the data: `dbt build`,
-    `make build` and `make test` do it.
+    has_unit_tests: whether the definitions are proven on hand-made rows too. They do not depend on the data:
+    `dbt build`, `make build` and `make test` do it.
 
     dbt writes to a fresh file beside the old one, so a failed build leaves the published marts and the
     last good build file as they were, and no row of an earlier landing stays in old blocks.
