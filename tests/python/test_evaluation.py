@@ -18,7 +18,7 @@ import pytest
 
 from sfpc.errors import SfpcError
 from sfpc.evaluation import EvaluationResults, run
-from sfpc.marts import fingerprints, open_marts
+from sfpc.marts import OTHER_TREATMENTS, fingerprints, open_marts
 from sfpc.results import RESULT_TABLES
 
 GO_LIVE = {
@@ -63,7 +63,7 @@ SPECIFICATIONS = pd.DataFrame(
         ("s2", "plan_days", "FV.EST.6", "linear", "cem_protocol", True, "Days"),
     ],
     columns=["specification_id", "outcome_id", "clause", "model", "weights", "is_primary", "label"],
-)
+).assign(treatment="is_treated", reading_id="default")
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,8 @@ def simulate_children(seed: int, per_la: int) -> tuple[pd.DataFrame, float]:
         }
     )
     year = frame["financial_year"].str[:4].astype(int) - 2020
+    for name in OTHER_TREATMENTS:
+        frame[name] = treated
     frame["la_fsm_pct"] = 15.0 + number + 0.2 * year * (1 + number % 3)
     frame["la_white_british_pct"] = 80.0 - 2 * number - 0.1 * year
     base = -3.1 + 0.05 * (number % 4) + 0.1 * year - 0.02 * np.maximum(months, 0) / 12
@@ -243,6 +245,7 @@ def values_of(children: pd.DataFrame) -> pd.DataFrame:
             ["programme_id", "child_id", "la_id", "financial_year", "is_treatment_la", "is_treated"]
         ].assign(
             outcome_id=outcome,
+            reading_id="whole",
             is_default_reading=True,
             anchor_date=children["index_referral_date"],
             age_at_anchor_months=children["age_at_referral_months"],

@@ -4,6 +4,8 @@ select
     label,
     model,
     weights,
+    treatment,
+    reading_id,
     is_primary,
     clause
 from {{ ref('specifications') }}

@@ -22,8 +22,11 @@ from numpy.typing import NDArray
 import sfpc
 from sfpc.errors import SfpcError
 from sfpc.estimation.cluster import Estimate, infer
+from sfpc.estimation.days import hurdle_effect, tobit_effect
 from sfpc.estimation.design import (
     CELL_COUNT,
+    CELL_OUTCOME,
+    CELL_WEIGHT,
     MISSING_COVARIATE_LIMIT,
     Design,
     Terms,
@@ -34,9 +37,12 @@ from sfpc.estimation.few_clusters import hochberg
 from sfpc.estimation.imputation import fit_imputation
 from sfpc.estimation.inference import MINIMUM_TREATED_CLUSTERS, Draws, Timing, of_linear, of_logit
 from sfpc.estimation.linear import fit_linear
-from sfpc.estimation.logit import fit_logit_to_cells
+from sfpc.estimation.logit import drop_separated_levels, fit_logit_to_cells
+from sfpc.estimation.staggered import callaway_santanna, la_panel, sun_abraham
 from sfpc.marts import (
     ANALYSIS,
+    OTHER_TREATMENTS,
+    READINGS,
     SCHEMA,
     EvaluationSettings,
     fingerprints,
@@ -54,7 +60,21 @@ from sfpc.strata import DECLARED_BINS, ChildMatching, match_children
 PERCENTAGE_POINTS = "percentage points"
 ODDS_RATIO = "odds ratio"
 DAYS = "days"
-MODELS = ("linear", "logit", "imputation")
+STAGGERED = {"callaway_santanna": callaway_santanna, "sun_abraham": sun_abraham}
+MODELS = (
+    "linear",
+    "logit",
+    "imputation",
+    "fractional_logit",
+    "hurdle",
+    "tobit",
+    "callaway_santanna",
+    "sun_abraham",
+)
+DEFAULT_READING = "default"
+TREATMENTS = ("is_treated", *OTHER_TREATMENTS)
+# Models that need the whole distribution of the outcome, not its mean in a cell.
+WHOLE_OUTCOME = ("hurdle", "tobit")
 
 # The right-hand side of FV.EST.1 with the covariates of FV.COV.1 and FV.COV.3. Age is linear in
 # completed years, the protocol's one term "age at referral": the strata balance its bands already,
@@ -82,8 +102,9 @@ TERMS = Terms(
         "has_other_innovation_programme",
     ),
 )
-# Keep children apart for what follows LAs over time: number of the programme's go-live days behind them, quarter.
-PHASE, QUARTER = "go_live_phase", "quarter_number"
+# Keep children apart for what follows LAs over time: number of the programme's go-live days behind them, month.
+# The outcome itself is a key where a model needs more of it than its mean.
+PHASE, MONTH, VALUE = "go_live_phase", "month_number", "outcome_value"
 _DERIVED = {"age_years": "greatest(age_at_anchor_months, 0) // 12"}
 
 _WEIGHT_COLUMNS = {
@@ -128,6 +149,8 @@ class Specification:
     clause: str
     model: str
     weights: str
+    treatment: str
+    reading_id: str
     is_primary: bool
     label: str
 
@@ -351,7 +374,7 @@ def _effects(
         for outcome in outcomes:
             specifications = [s for s in declared if s.outcome_id == outcome.outcome_id]
             days = sorted(set(go_live.values()))
-            if not _build_sample(connection, programme_id, outcome, days):
+            if not _has_outcome(connection, programme_id, outcome):
                 continue
             baseline = _baseline_mean(connection, programme_id, outcome)
             specifications, rule = _apply_model_rule(specifications, outcome, baseline, settings)
@@ -361,19 +384,29 @@ def _effects(
             notes = [rule] if rule else []
             if excluded_count:
                 notes.append(f"{excluded_count} of {len(go_live)} treatment LAs excluded: no comparator accepted")
-            cells: dict[str, pd.DataFrame] = {}
-            first_phase = {la: 1 + days.index(day) for la, day in go_live.items()}
-            for specification in specifications:
-                if specification.weights not in cells:
-                    cells[specification.weights] = compress(
+            cells: dict[tuple[str, ...], pd.DataFrame] = {}
+            calendar = _Calendar(
+                {la: 1 + days.index(day) for la, day in go_live.items()},
+                {la: 12 * day.year + day.month for la, day in go_live.items() if day.day == 1},
+            )
+            built: tuple[str, str] | None = None
+            # Specifications of one sample stand together: it is built once.
+            for specification in sorted(specifications, key=lambda s: (s.reading_id, s.treatment, s.specification_id)):
+                sample = (specification.reading_id, specification.treatment)
+                wanted = (*sample, specification.weights, str(specification.model in WHOLE_OUTCOME))
+                if wanted not in cells:
+                    if built != sample:
+                        _build_sample(connection, programme_id, outcome, specification, days)
+                        built = sample
+                    cells[wanted] = compress(
                         connection,
                         "model_sample",
                         TERMS,
                         "outcome_value",
                         f"weight_{specification.weights}",
-                        keys=(PHASE, QUARTER),
+                        keys=(PHASE, MONTH, *([VALUE] if specification.model in WHOLE_OUTCOME else [])),
                     )
-                fitted = _fit(cells[specification.weights], first_phase, specification, outcome, settings)
+                fitted = _fit(cells[wanted], calendar, specification, outcome, settings)
                 about = {
                     "programme_id": programme_id,
                     "outcome_id": outcome.outcome_id,
@@ -409,7 +442,7 @@ def _adjusted(effects: pd.DataFrame, secondary: list[str]) -> NDArray[np.float64
 
 def _specifications(connection: duckdb.DuckDBPyConnection) -> list[Specification]:
     rows = connection.execute(
-        "select specification_id, outcome_id, clause, model, weights, is_primary, label"
+        "select specification_id, outcome_id, clause, model, weights, treatment, reading_id, is_primary, label"
         f" from {SCHEMA}.dim_specifications order by outcome_id, specification_id"
     ).fetchall()
     specifications = [Specification(*row) for row in rows]
@@ -424,6 +457,11 @@ def _specifications(connection: duckdb.DuckDBPyConnection) -> list[Specification
                 f"dim_specifications: '{specification.specification_id}' has the weights"
                 f" '{specification.weights}'; known are {', '.join(_WEIGHT_COLUMNS)}"
             )
+        if specification.treatment not in TREATMENTS:
+            raise SfpcError(
+                f"dim_specifications: '{specification.specification_id}' has the treatment"
+                f" '{specification.treatment}'; known are {', '.join(TREATMENTS)}"
+            )
     return specifications
 
 
@@ -433,42 +471,52 @@ def terms_sql(relation: str) -> str:
     return ", ".join(f"{_DERIVED.get(name, f'{relation}.{name}')} as {name}" for name in names)
 
 
+def _has_outcome(connection: duckdb.DuckDBPyConnection, programme_id: str, outcome: Outcome) -> bool:
+    held = connection.execute(
+        f"select count(*) from {SCHEMA}.fct_outcome_values where programme_id = ? and outcome_id = ?",
+        [programme_id, outcome.outcome_id],
+    ).fetchone()
+    return bool(held and held[0])
+
+
 def _build_sample(
-    connection: duckdb.DuckDBPyConnection, programme_id: str, outcome: Outcome, go_live_days: list[date]
-) -> bool:
+    connection: duckdb.DuckDBPyConnection,
+    programme_id: str,
+    outcome: Outcome,
+    specification: Specification,
+    go_live_days: list[date],
+) -> None:
     """Write the temporary table `model_sample`: a row per child in the LAs of the outcome's sets.
 
-    The weight columns are 0 for children without a match; `weight_none` is 1 for all. False where the programme has
-    no such outcome.
+    The outcome is the reading and `is_treated` the treatment that the specification names; who is matched does not
+    depend on either, and children of whom the treatment is not known are left out. The weight columns are 0 for
+    children without a match; `weight_none` is 1 for all.
     """
     weights = ", ".join(f"{sql} as weight_{name}" for name, sql in _WEIGHT_COLUMNS.items())
     passed = " + ".join(f"cast(children.anchor_date >= date '{day}' as integer)" for day in go_live_days) or "0"
+    treatment = specification.treatment
     connection.execute(
         f"""
         create or replace temp table model_sample as
         select
             {terms_sql("children")},
             {passed} as {PHASE},
-            4 * year(children.anchor_date) + quarter(children.anchor_date) as {QUARTER},
+            12 * year(children.anchor_date) + month(children.anchor_date) as {MONTH},
             children.outcome_value,
             {weights}
-        from {ANALYSIS} as children
+        from (select * replace ({treatment} as is_treated) from {READINGS} where {treatment} is not null) as children
         left join cem_child_weights as weights using (programme_id, outcome_id, child_id)
         where
             programme_id = $programme
             and outcome_id = $outcome
+            and case when $reading = '{DEFAULT_READING}' then is_default_reading else reading_id = $reading end
             and children.la_id in (
                 select la_id from cem_sets
                 where programme_id = $programme and outcome_id = $outcome
             )
         """,
-        {"programme": programme_id, "outcome": outcome.outcome_id},
+        {"programme": programme_id, "outcome": outcome.outcome_id, "reading": specification.reading_id},
     )
-    held = connection.execute(
-        f"select count(*) from {SCHEMA}.fct_outcome_values where programme_id = ? and outcome_id = ?",
-        [programme_id, outcome.outcome_id],
-    ).fetchone()
-    return bool(held and held[0])
 
 
 def _baseline_mean(connection: duckdb.DuckDBPyConnection, programme_id: str, outcome: Outcome) -> float:
@@ -534,55 +582,48 @@ def _apply_model_rule(
     return [replace(s, is_primary=s is primary) for s in specifications], rule
 
 
+@dataclass(frozen=True)
+class _Calendar:
+    """When the treated LAs went live: number of go-live days up to their own, and month where it opens one."""
+
+    first_phase: dict[str, int]
+    go_live_month: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """What a model gave: per scale all methods of inference, the primary first; None where nothing was estimated.
+
+    cells: the children that it rests on, where it left some out.
+    """
+
+    found: dict[str, list[Estimate]]
+    notes: tuple[str, ...]
+    cells: pd.DataFrame
+
+
 def _fit(
     cells: pd.DataFrame,
-    first_phase: dict[str, int],
+    calendar: _Calendar,
     specification: Specification,
     outcome: Outcome,
     settings: EvaluationSettings,
 ) -> list[tuple[dict[str, Any], list[Estimate]]]:
-    """Fit one specification; per scale a row of effects and all methods of inference. Never raises for want of data.
-
-    first_phase: per treated LA, the number of go-live days up to its own.
-    """
-    notes: list[str] = []
-    level = settings.significance_level
-    draws = Draws(settings.bootstrap_draws, settings.permutation_draws, settings.inference_seed)
-    is_logit = specification.model == "logit"
-    found: dict[str, list[Estimate]] = {}
-    if is_logit and outcome.outcome_kind != "binary":
-        cells = cells.iloc[:0]
-        notes.append("a logit needs an outcome of 0 and 1")
-    design: Design | None = None
-    if not len(cells):
-        notes.append("no children to analyse")
-    elif is_logit:
-        logit = fit_logit_to_cells(cells, TERMS)
-        cells = logit.cells
-        notes.extend(logit.notes)
-        if logit.fit is not None:
-            design = logit.fit.design
-            effects, odds = of_logit(logit.fit, _timing(cells, first_phase), level, draws)
-            found[outcome.scale] = [e.scaled(outcome.factor) for e in effects]
-            found[ODDS_RATIO] = [e.exponentiated() for e in odds]
-    elif specification.model == "imputation":
-        imputed = fit_imputation(cells, TERMS)
-        found[outcome.scale] = [imputed.effect(level).scaled(outcome.factor)]
-        notes.extend(imputed.notes)
-    else:
-        design = build_design(cells, TERMS)
-        estimates = of_linear(fit_linear(design), _timing(cells, first_phase), level, draws)
-        found[outcome.scale] = [e.scaled(outcome.factor) for e in estimates]
-    if design is not None:
-        notes.extend(design.notes)
-        if design.treatment_column is None:
-            notes.append("effect not identified: the treatment does not vary within LAs and years")
+    """Fit one specification; per scale a row of effects and all methods of inference. Never raises for want of data."""
+    fitted = _Fitted({}, ("no children to analyse",), cells)
+    if specification.model in ("logit", "fractional_logit") and outcome.outcome_kind == "days":
+        fitted = _Fitted({}, ("a logit needs an outcome of 0 and 1, or a share",), cells.iloc[:0])
+    elif specification.model == "logit" and outcome.outcome_kind != "binary":
+        fitted = _Fitted({}, ("a logit needs an outcome of 0 and 1",), cells.iloc[:0])
+    elif len(cells):
+        fitted = _fit_model(cells, calendar, specification, outcome, settings)
+    cells, found, notes = fitted.cells, fitted.found, [*fitted.notes]
     treated = cells[cells[TERMS.treatment] == 1.0]
     treated_clusters = int(treated[TERMS.cluster].nunique())
     clusters = int(cells[TERMS.cluster].nunique())
     nan = float("nan")
-    undefined = [infer(nan, nan, clusters, level)]
-    scales = [outcome.scale, ODDS_RATIO] if is_logit else [outcome.scale]
+    undefined = [infer(nan, nan, clusters, settings.significance_level)]
+    scales = [outcome.scale, ODDS_RATIO] if specification.model == "logit" else [outcome.scale]
     if treated_clusters < MINIMUM_TREATED_CLUSTERS:
         notes.append(
             f"only {treated_clusters} treated LAs: clustered errors are not reliable; permutation"
@@ -610,12 +651,75 @@ def _fit(
     ]
 
 
-def _timing(cells: pd.DataFrame, first_phase: dict[str, int]) -> Timing:
-    quarters = cells[QUARTER].to_numpy(dtype=np.int64)
+def _fit_model(
+    cells: pd.DataFrame,
+    calendar: _Calendar,
+    specification: Specification,
+    outcome: Outcome,
+    settings: EvaluationSettings,
+) -> _Fitted:
+    """Fit the model that the specification names to cells that hold somebody."""
+    level, model = settings.significance_level, specification.model
+    draws = Draws(settings.bootstrap_draws, settings.permutation_draws, settings.inference_seed)
+    is_by_go_live = specification.treatment == TERMS.treatment
+    if model in ("logit", "fractional_logit"):
+        # A share in per cent becomes one of 0 to 1; a binary outcome is one already.
+        per_cent = 1.0 if outcome.outcome_kind == "binary" else 100.0
+        logit = fit_logit_to_cells(cells.assign(**{CELL_OUTCOME: cells[CELL_OUTCOME] / per_cent}), TERMS)
+        if logit.fit is None:
+            return _Fitted({}, logit.notes, logit.cells)
+        timing = _timing(logit.cells, calendar) if is_by_go_live else None
+        effects, odds = of_logit(logit.fit, timing, level, draws)
+        found = {outcome.scale: [e.scaled(outcome.factor * per_cent) for e in effects]}
+        if model == "logit":
+            found[ODDS_RATIO] = [e.exponentiated() for e in odds]
+        return _Fitted(found, (*logit.notes, *logit.fit.design.notes, *_design_notes(logit.fit.design)), logit.cells)
+    if model == "imputation":
+        imputed = fit_imputation(cells, TERMS)
+        return _Fitted({outcome.scale: [imputed.effect(level).scaled(outcome.factor)]}, imputed.notes, cells)
+    if model == "hurdle":
+        cells, levels, is_separated = drop_separated_levels(
+            cells.assign(**{CELL_OUTCOME: cells[CELL_WEIGHT] * (cells[VALUE] > 0)}), TERMS
+        )
+        if is_separated or not len(cells):
+            return _Fitted({}, ("no or only children with any in an arm: no effect can be estimated",), cells)
+        cells = cells.assign(**{CELL_OUTCOME: cells[CELL_WEIGHT] * cells[VALUE]})
+        days = hurdle_effect(build_design(cells, TERMS), level)
+        left_out = (f"{len(levels)} levels without, or with only, any left out",) if levels else ()
+        return _Fitted({outcome.scale: [days.effect.scaled(outcome.factor)]}, (*left_out, *days.notes), cells)
+    design = build_design(cells, TERMS)
+    if model == "tobit":
+        days = tobit_effect(design, 0.0, float(cells[VALUE].max()), level)
+        return _Fitted({outcome.scale: [days.effect.scaled(outcome.factor)]}, days.notes, cells)
+    if model in STAGGERED:
+        months = cells[MONTH].to_numpy(dtype=np.int64)
+        panel = la_panel(design, months, calendar.go_live_month) if is_by_go_live else None
+        if panel is None:
+            return _Fitted(
+                {}, ("no panel of LAs and periods: some go-live opens no month, or nobody is never live",), cells
+            )
+        left_out = (f"LAs without children in some period left out: {len(panel.left_out)}",) if panel.left_out else ()
+        notes = (f"periods of {panel.months} months, LAs count alike", *left_out)
+        return _Fitted({outcome.scale: [STAGGERED[model](panel, level).scaled(outcome.factor)]}, notes, cells)
+    timing = _timing(cells, calendar) if is_by_go_live else None
+    estimates = of_linear(fit_linear(design), timing, level, draws)
+    return _Fitted(
+        {outcome.scale: [e.scaled(outcome.factor) for e in estimates]}, (*design.notes, *_design_notes(design)), cells
+    )
+
+
+def _design_notes(design: Design) -> tuple[str, ...]:
+    if design.treatment_column is None:
+        return ("effect not identified: the treatment does not vary within LAs and years",)
+    return ()
+
+
+def _timing(cells: pd.DataFrame, calendar: _Calendar) -> Timing:
+    quarters = (cells[MONTH].to_numpy(dtype=np.int64) - 1) // 3
     return Timing(
         phase=cells[PHASE].to_numpy(dtype=np.int64),
         period=quarters - quarters.min() if len(quarters) else quarters,
-        go_live_phase=first_phase,
+        go_live_phase=calendar.first_phase,
     )
 
 

@@ -19,6 +19,8 @@ SCHEMA = "published.marts"
 # The view that `open_marts` makes: the children that an outcome is estimated from, a row per programme, outcome and
 # child, with LA, day, age and treatment as of the day that the outcome is counted from, and the covariates.
 ANALYSIS = "analysis_children"
+# The same for every reading of an outcome.
+READINGS = "analysis_readings"
 COVARIATES = (
     "gender",
     "ethnicity",
@@ -31,6 +33,12 @@ COVARIATES = (
     "la_white_british_pct",
     "has_other_innovation_programme",
 )
+# Other definitions of being treated, which a specification may name (FV.TREAT.2, FV.TREAT.3, FV.TREAT.5).
+OTHER_TREATMENTS = (
+    "is_treated_by_share_of_time",
+    "is_treated_by_days",
+    "is_treated_with_trailblazer",
+)
 _FROM_THE_OUTCOME = ("la_id", "financial_year", "is_treatment_la", "is_treated")
 
 REQUIRED_COLUMNS: Mapping[str, frozenset[str]] = {
@@ -39,7 +47,17 @@ REQUIRED_COLUMNS: Mapping[str, frozenset[str]] = {
     ),
     "dim_outcomes": frozenset({"outcome_id", "outcome_column", "outcome_kind", "status"}),
     "dim_specifications": frozenset(
-        {"specification_id", "outcome_id", "clause", "model", "weights", "is_primary", "label"}
+        {
+            "specification_id",
+            "outcome_id",
+            "clause",
+            "model",
+            "weights",
+            "treatment",
+            "reading_id",
+            "is_primary",
+            "label",
+        }
     ),
     "dim_evaluation_settings": frozenset({"setting", "value"}),
     "fct_la_quarter_outcomes": frozenset(
@@ -114,6 +132,7 @@ REQUIRED_COLUMNS: Mapping[str, frozenset[str]] = {
         {
             "programme_id",
             "outcome_id",
+            "reading_id",
             "is_default_reading",
             "child_id",
             "la_id",
@@ -132,6 +151,7 @@ REQUIRED_COLUMNS: Mapping[str, frozenset[str]] = {
             "programme_id",
             "child_id",
             "is_unborn_at_referral",
+            *OTHER_TREATMENTS,
             *COVARIATES,
         }
     ),
@@ -191,21 +211,23 @@ def open_marts(marts_db: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def create_analysis_view(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the view `ANALYSIS` over the attached marts."""
+    """Make the views `READINGS` and, of the default reading of each outcome, `ANALYSIS` over the attached marts."""
     connection.execute(
         f"""
-        create temp view {ANALYSIS} as
+        create temp view {READINGS} as
         select
-            outcomes.programme_id, outcomes.outcome_id, outcomes.child_id,
+            outcomes.programme_id, outcomes.outcome_id, outcomes.reading_id, outcomes.is_default_reading,
+            outcomes.child_id,
             {", ".join(f"outcomes.{name}" for name in _FROM_THE_OUTCOME)},
             outcomes.anchor_date, outcomes.age_at_anchor_months, outcomes.outcome_value,
             coalesce(children.is_unborn_at_referral, false) as is_unborn_at_referral,
-            {", ".join(f"children.{name}" for name in COVARIATES)}
+            {", ".join(f"children.{name}" for name in (*OTHER_TREATMENTS, *COVARIATES))}
         from {SCHEMA}.fct_outcome_values as outcomes
         inner join {SCHEMA}.fct_child_outcomes as children using (programme_id, child_id)
-        where outcomes.is_default_reading and outcomes.is_in_sample and outcomes.is_fully_observed
+        where outcomes.is_in_sample and outcomes.is_fully_observed
         """
     )
+    connection.execute(f"create temp view {ANALYSIS} as select * from {READINGS} where is_default_reading")
 
 
 def read_settings(connection: duckdb.DuckDBPyConnection) -> EvaluationSettings:
