@@ -42,7 +42,7 @@ COMPARED = {
 
 def without_minimum(seeds: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
     """Seeds in which the trend of an LA needs no number of children: here an LA has a handful."""
-    programmes = [{**row, "matching_minimum_children": "1"} for row in seeds["programmes"]]
+    programmes = [{**row, "matching_minimum_size_pct": "1"} for row in seeds["programmes"]]
     return {**seeds, "programmes": programmes}
 
 

@@ -179,6 +179,54 @@ def simulate_trends(seed: int) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
+def windows_of(trends: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """fct_matching_trends and fct_matching_quarters: the default window, and a placebo that ends a year earlier."""
+    cells = trends.drop(columns=["standardised_change", "change_standard_error"]).assign(
+        sampling_variance=trends["value"] * (1 - trends["value"]) / 1300,
+        standardised_variance=0.7**2 / 2,
+        is_in_default_window=True,
+    )
+    own = trends.loc[trends["is_treatment_la"], ["programme_id", "outcome_id", "la_id", "quarter_start_date"]]
+    own = own.rename(columns={"la_id": "treatment_la_id"})
+    own["last_follow_up_date"] = own["quarter_start_date"] + pd.DateOffset(months=21) - pd.DateOffset(days=1)
+    last = own.groupby(["outcome_id", "treatment_la_id"])["quarter_start_date"].transform("max")
+    early = own[own["quarter_start_date"] <= last - pd.DateOffset(months=6)]
+    quarters = pd.concat(
+        [own.assign(window_id="default", is_default=True), early.assign(window_id="placebo", is_default=False)],
+        ignore_index=True,
+    )
+    return cells, quarters
+
+
+VARIANTS = pd.DataFrame(
+    [
+        ("default", "default", "rms", None, True, 0, "FV.MATCH.2"),
+        ("shrunken", "default", "shrunken", None, False, 0, "FV.MATCH.2"),
+        ("likelihood", "default", "likelihood", 0.9, False, 0, "FV.MATCH.2"),
+        ("placebo", "placebo", "rms", None, False, 6, "FV.MATCH.5"),
+    ],
+    columns=["variant_id", "window_id", "metric", "twin_correlation", "is_default", "placebo_months", "clause"],
+)
+SHOCKS = pd.DataFrame(
+    [("2020-03-26", None, "pandemic", "Lockdown"), ("2022-01-01", None, "policy", "A new rule")],
+    columns=["shock_date", "la_id", "kind", "title"],
+)
+NO_DECISIONS = pd.DataFrame(
+    columns=[
+        "programme_id",
+        "outcome_id",
+        "treatment_la_id",
+        "comparator_la_id",
+        "decision",
+        "reason",
+        "decided_by",
+        "decided_on",
+        "data_version",
+    ],
+    dtype="str",
+)
+
+
 def values_of(children: pd.DataFrame) -> pd.DataFrame:
     """fct_outcome_values of the children, from the columns that they have for each outcome."""
     columns = {
@@ -249,13 +297,20 @@ def simulate_marts(seed: int = 1, per_la: int = 1200) -> Marts:
         }
     )
     settings = pd.DataFrame({"setting": list(SETTINGS), "value": list(SETTINGS.values())})
+    trends = simulate_trends(seed)
+    cells, quarters = windows_of(trends)
     return Marts(
         {
             "dim_programme_local_authorities": roles,
             "dim_outcomes": OUTCOMES,
             "dim_specifications": SPECIFICATIONS,
             "dim_evaluation_settings": settings,
-            "fct_la_quarter_outcomes": simulate_trends(seed),
+            "fct_la_quarter_outcomes": trends,
+            "fct_matching_trends": cells,
+            "fct_matching_quarters": quarters,
+            "dim_matching_variants": VARIANTS,
+            "dim_la_match_decisions": NO_DECISIONS,
+            "dim_shocks": SHOCKS,
             "fct_cem_strata": strata_of(children),
             "fct_outcome_values": values_of(children),
             "fct_child_outcomes": children,

@@ -146,10 +146,20 @@ def marts() -> dict[str, pd.DataFrame]:
                 ("FV.OUT.P", "Outcomes", "Had it <18 & more>", "implemented", "sql", "fct_child_outcomes"),
                 ("FV.EST.3", "Regression", "Few clusters", "planned", "python", None),
             ],
-            columns=["clause", "topic", "wording", "status", "home", "model_names"],
+            columns=["clause", "topic", "wording", "status", "home", "model"],
         ),
         "fct_sample_flow": flow,
         "fct_la_quarter_outcomes": trends().assign(standardised_value=0.0),
+        **{
+            name: pd.DataFrame(columns=sorted(REQUIRED_COLUMNS[name]), dtype="str")
+            for name in (
+                "fct_matching_trends",
+                "fct_matching_quarters",
+                "dim_matching_variants",
+                "dim_la_match_decisions",
+                "dim_shocks",
+            )
+        },
         "fct_cem_strata": cohort.assign(
             outcome_id=OUTCOME, covariate_stratum_id=cohort["stratum"], year_stratum_id=cohort["stratum"] + "1"
         ).drop(columns=["stratum"]),
@@ -231,6 +241,10 @@ def results() -> dict[str, pd.DataFrame]:
         "la_ranking": ranking,
         "matched_pairs": pd.concat([pairs, left_out]),
         "matched_trends": pd.concat(drawn),
+        **{
+            name: pd.DataFrame(columns=list(RESULT_TABLES[name]))
+            for name in ("la_ranking_variants", "la_noise_pairs", "la_noise", "parallel_trend_tests", "shock_tests")
+        },
         "cem_shares": shares,
         "cem_imbalance": imbalance.assign(treated_before=16, control_before=24, bins="gender, is_fsm", **keys),
         "cem_balance": balance.assign(**keys),

@@ -22,6 +22,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -299,7 +300,7 @@ class Children:
 
 
 def referral_spells(
-    cin_records: Iterable[Row], children: Children, seeds: dict, returns: Returns, activities: Iterable[Row] = ()
+    cin_records: Iterable[Row], children: Children, seeds: dict, returns: Returns, activities: list[Row]
 ) -> list[Row]:
     """One row per area, child and referral date, joined over the returns that report it (A.7).
 
@@ -309,7 +310,8 @@ def referral_spells(
     need from the earliest return that has a valid code.
 
     is_need: no further action, RC8 and RC9 are no episodes of need (FV.SAMPLE.6). open_until: the first day on
-    which it was open no more, None where it still is, the referral date where it never was (D31).
+    which it was open no more, None where it still is, the referral date where it never was (D31). factors: the codes
+    that any assessment under it shows, in any return (A.4).
     """
     not_need = {
         tidy(r["closure_reason_code"]) for r in seeds["closure_reason_codes"] if not is_yes(r["is_episode_of_need"])
@@ -318,6 +320,10 @@ def referral_spells(
         (children.areas.la_id(row["la_code"]), children.child_of(row, "CIN"), as_date(row["referral_date"]))
         for row in activities
     }
+    factors: dict[tuple, set[str]] = defaultdict(set)
+    for row in activities:
+        key = children.areas.la_id(row["la_code"]), children.child_of(row, "CIN"), as_date(row["referral_date"])
+        factors[key] |= factors_of(row)
     needs = {tidy(r["primary_need_code"]): int(r["primary_need"]) for r in seeds["primary_need_codes"]}
     reports: dict[tuple, list[Row]] = defaultdict(list)
     for row in cin_records:
@@ -342,9 +348,16 @@ def referral_spells(
                 "is_need": not is_nfa and closure_reason not in not_need,
                 "open_until": referral_date if is_nfa else open_until,
                 "primary_need": _earliest_need(rows, needs),
+                "factors": factors[la_id, child_id, referral_date],
             }
         )
     return spells
+
+
+def factors_of(row: Row) -> set[str]:
+    """The factor codes of an assessment, which a row holds joined by commas; none of another row."""
+    listed = (tidy(row.get("assessment_factors")) or "").split(",")
+    return {code.strip() for code in listed} - {""}
 
 
 def _unseen_end(rows: list[Row], la_id: str, returns: Returns) -> date | None:
@@ -358,7 +371,7 @@ def _has_plan(row: Row) -> bool:
 
 
 def _latest_closure(rows: list[Row]) -> tuple[date | None, str | None]:
-    """The closure of the latest return that states one, with its own reason (D6, D62); within a return the later."""
+    """The closure of the latest return that states one, with its own reason (D6, D66); within a return the later."""
     stated = [
         (bool(r.get("closure_date")), int(r["return_year"]), as_date(r["closure_date"]), tidy(r.get("closure_reason")))
         for r in rows
@@ -406,7 +419,7 @@ def plans(cin_records: Iterable[Row], children: Children, spells: list[Row], ret
             end = max(stated)[1]
         else:
             # Under several referrals it goes on until the last has closed; a closure before the plan began cannot have
-            # ended it (D62).
+            # ended it (D66).
             closure = closed[la_id, child_id, max(as_date(r["referral_date"]) for r in rows)]
             end = closure if closure is not None and closure >= start else _unseen_end(rows, la_id, returns)
         out.append({"la_id": la_id, "child_id": child_id, "kind": kind, "start_date": start, "end_date": end})
@@ -418,12 +431,13 @@ def plans(cin_records: Iterable[Row], children: Children, spells: list[Row], ret
 # ---------------------------------------------------------------------------------------------------
 
 
-TABLE_OF_KIND = {"cin": "cin_records", "cla": "cla_episodes"}
+TABLE_OF_KIND = {"cin": "cin_records", "cla": "cla_episodes", "assessment": "cin_assessments"}
 
 
 class Returns:
     """Which returns the extracts hold: years by LA code, for the census (cin) and looked-after children (cla).
 
+    assessment: censuses that hold factors of assessments, which national extracts never do.
     windows: the days to which landing cut the rows of a table (D8), where it did.
     """
 
@@ -434,12 +448,14 @@ class Returns:
         seeds: dict,
         areas: Areas,
         windows: Iterable[Row] = (),
+        assessments: Iterable[Row] = (),
     ) -> None:
         self.areas = areas
-        self.sent: dict[str, set[tuple[str | None, int]]] = {"cin": set(), "cla": set()}
+        self.sent: dict[str, set[tuple[str | None, int]]] = {"cin": set(), "cla": set(), "assessment": set()}
         self._last_years: dict[tuple[str, str], int] = {}
         self._has: dict[tuple[str, str, int], bool] = {}
-        for kind, rows in (("cin", cin_records), ("cla", cla_episodes)):
+        with_factors = (row for row in assessments if factors_of(row))
+        for kind, rows in (("cin", cin_records), ("cla", cla_episodes), ("assessment", with_factors)):
             for row in rows:
                 self.sent[kind].add((tidy(row["la_code"]), int(row["return_year"])))
         self.windows = {r["landing_table"]: (as_date(r["first_date"]), as_date(r["last_date"])) for r in windows}
@@ -634,12 +650,23 @@ class Programme:
         self.readings = [
             Reading(r, seeds) for r in seeds["programme_outcomes"] if r["programme_id"] == self.programme_id
         ]
+        self.samples: dict[str, tuple[str | None, set[str]]] = {
+            tidy(r["sample_id"]) or "": (tidy(r["referral_basis"]), set())
+            for r in seeds["referral_samples"]
+            if r["programme_id"] == self.programme_id
+        }
+        for r in seeds["sample_factors"]:
+            if r["programme_id"] == self.programme_id:
+                self.samples[tidy(r["sample_id"]) or ""][1].add(r["assessment_factor_code"])
 
-    def counts(self, referral: Row) -> bool:
-        """Whether a referral counts on the programme's basis (FV.SAMPLE.6)."""
-        if self.referral_basis == "WITHOUT_NFA":
+    def counts(self, referral: Row, sample_id: str) -> bool:
+        """Whether a referral counts in a sample: on its basis (FV.SAMPLE.6), with one of its factors if it has any."""
+        basis, factors = self.samples.get(sample_id, (self.referral_basis, set()))
+        if factors and not referral["factors"] & factors:
+            return False
+        if basis == "WITHOUT_NFA":
             return not referral["is_nfa"]
-        if self.referral_basis == "EPISODES_OF_NEED":
+        if basis == "EPISODES_OF_NEED":
             return bool(referral["is_need"])
         return True
 
@@ -862,14 +889,16 @@ def need_at(day: date, la_id: str, referrals: list[Row]) -> int | None:
 # ---------------------------------------------------------------------------------------------------
 
 
-def index_candidates(referrals: list[Row], programme: Programme) -> list[Row]:
+def index_candidates(referrals: list[Row], programme: Programme, sample_id: str) -> list[Row]:
     """The first referral in the trial period, or several of one day that no rule tells apart (FV.SAMPLE.1).
+
+    sample_id: REFERRAL, or an alternative sample of the programme (FV.PROG.5).
 
     On one day in two LAs: the one with further action, then the one that stayed open longest. An open
     referral has stayed open longest; one without further action and without a closure was never open
     (section 0, fact 3). What is left would go to a hash.
     """
-    in_trial = [r for r in referrals if programme.is_in_trial(r["referral_date"]) and programme.counts(r)]
+    in_trial = [r for r in referrals if programme.is_in_trial(r["referral_date"]) and programme.counts(r, sample_id)]
     return _best_of_first_day(in_trial, "referral_date", _rank_on_the_day)
 
 
@@ -902,15 +931,17 @@ def is_looked_after_at(day: date, periods: list[Row]) -> bool:
 class Anchor:
     """From where a child is followed: its index referral, or the start of its first period of care in the trial.
 
+    kind: REFERRAL, CARE_START, or an alternative sample of referrals by its id.
+
     LA, age and treatment are those at the anchor (FV.TREAT.1).
     """
 
     def __init__(self, kind: str, start: Row, record: ChildRecord, programme: Programme, context: Context) -> None:
         self.kind, self.start, self.la_id = kind, start, start["la_id"]
-        self.day: date = start["referral_date" if kind == "REFERRAL" else "care_start_date"]
+        self.day: date = start["care_start_date" if kind == "CARE_START" else "referral_date"]
         self.birth = birth_of(record)
-        # A child in care is born, whatever its month of birth says; only a referral can be about the unborn (D62).
-        self.is_unborn = kind == "REFERRAL" and is_unborn_at(self.day, self.la_id, self.birth, record, context.areas)
+        # A child in care is born, whatever its month of birth says; only a referral can be about the unborn (D66).
+        self.is_unborn = kind != "CARE_START" and is_unborn_at(self.day, self.la_id, self.birth, record, context.areas)
         self.age_months = None
         if self.is_unborn:
             self.age_months = 0
@@ -1039,7 +1070,7 @@ def is_of_school_age(birth: tuple[int, int] | None, school_year: int) -> bool:
 def sessions_of(record: ChildRecord, school_year: int, term: str, terms: SchoolTerms) -> tuple[int, int] | None:
     """Possible sessions of a term and those missed without authorisation, over all enrolments (C.2).
 
-    An enrolment states a half where it states both figures and the half was collected (D62). None where no enrolment
+    An enrolment states a half where it states both figures and the half was collected (D66). None where no enrolment
     states the term (of summer: both halves), and where the year has more sessions than a year can have.
     """
     stated: dict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -1106,7 +1137,7 @@ def is_in_sample(reading: Reading, anchor: Anchor, record: ChildRecord, context:
     """Whether a child is in the sample of a reading; whether its window is observed is asked elsewhere."""
     if reading.is_already_looked_after_excluded and anchor.is_looked_after:
         return False
-    if reading.measure == "FIRST_PLACEMENT" and anchor.kind == "REFERRAL":
+    if reading.measure == "FIRST_PLACEMENT" and anchor.kind != "CARE_START":
         return bool(first_care_in(Window(reading, anchor, context), record))
     if reading.measure == "POOLED_TERMS":
         terms = absence_terms(reading, anchor, record, context)
@@ -1138,9 +1169,11 @@ def is_fully_observed(
     """Whether the returns show the outcome: they cover the window (FV.SAMPLE.5, D8), and state what is asked of them.
 
     The LA must have returned the outcome's source in every year of the window, and the source of the anchor (the
-    census for a referral, the return on looked-after children for a start of care) since the trial began.
+    census for a referral, with assessments for a sample by their factors, the return on looked-after children for a
+    start of care) since the trial began.
     """
-    entries = "cin" if anchor.kind == "REFERRAL" else "cla"
+    goes_by_factors = bool(programme.samples.get(anchor.kind, (None, set()))[1])
+    entries = "cla" if anchor.kind == "CARE_START" else "assessment" if goes_by_factors else "cin"
     if not context.returns.cover(entries, anchor.la_id, programme.trial_start, anchor.day):
         return False
     if reading.measure == "POOLED_TERMS":
@@ -1348,7 +1381,7 @@ def outcome_columns(
             }
             if reading.outcome_id == "plan_days":
                 wide["plan_observable_share"] = observable_share(reading, Window(reading, anchor, context))
-        if reading.measure in DAYS_COLUMNS:
+        if reading.measure in DAYS_COLUMNS and reading.anchor == "REFERRAL":
             wide[DAYS_COLUMNS[reading.measure]] = value
     return wide, values
 
@@ -1357,7 +1390,7 @@ def stratum_keys(anchor: Anchor, record: ChildRecord, context: Context) -> Row:
     """What children are matched on exactly, coarsened, at the anchor of the outcome (FV.CEM.2 to 8)."""
     gender = 0 if anchor.is_unborn else gender_of(record, context.gender_codes)
     assert anchor.age_months is not None
-    index = anchor.start if anchor.kind == "REFERRAL" else None
+    index = None if anchor.kind == "CARE_START" else anchor.start
     return {
         "la_id": anchor.la_id,
         "anchor_date": anchor.day,
@@ -1452,7 +1485,12 @@ def evaluate(
     children = Children(tables["cin_records"], tables["cla_children"], areas)
     activities = [row for name in ("cin_assessments", "cin_section47") for row in tables.get(name, [])]
     returns = returns or Returns(
-        tables["cin_records"], tables["cla_episodes"], seeds, areas, tables.get("data_windows", [])
+        tables["cin_records"],
+        tables["cla_episodes"],
+        seeds,
+        areas,
+        tables.get("data_windows", []),
+        tables.get("cin_assessments", []),
     )
     found: dict[str, list[Row]] = {
         "referral_spells": referral_spells(tables["cin_records"], children, seeds, returns, activities),
@@ -1502,27 +1540,35 @@ def add_child(
 ) -> None:
     """Add the rows of one child in one programme."""
     referrals = [
-        Anchor("REFERRAL", r, record, programme, context) for r in index_candidates(record.referrals, programme)
+        Anchor("REFERRAL", r, record, programme, context)
+        for r in index_candidates(record.referrals, programme, "REFERRAL")
     ]
     cares = [Anchor("CARE_START", q, record, programme, context) for q in care_candidates(record.periods, programme)]
+    key = {"programme_id": programme.programme_id, "child_id": child_id}
+    nobody: dict[str, Anchor | None] = dict.fromkeys(["REFERRAL", "CARE_START", *programme.samples])
+    for sample_id in programme.samples:
+        for number, start in enumerate(index_candidates(record.referrals, programme, sample_id)):
+            anchor = Anchor(sample_id, start, record, programme, context)
+            _, values = outcome_columns({**nobody, sample_id: anchor}, record, programme, context)
+            found["outcome_values"] += [{**key, **value, "is_alternative": number > 0} for value in values]
     if not referrals and not cares:
         return
     candidates = []
-    for referral in referrals or [None]:
-        for care in cares or [None]:
-            wide, values = outcome_columns({"REFERRAL": referral, "CARE_START": care}, record, programme, context)
-            row = child_row(child_id, referral, care, record, programme, context) | wide
-            candidates.append((row, values))
+    for referral, care in product(referrals or [None], cares or [None]):
+        anchors = {**nobody, "REFERRAL": referral, "CARE_START": care}
+        wide, values = outcome_columns(anchors, record, programme, context)
+        row = child_row(child_id, referral, care, record, programme, context) | wide
+        candidates.append((row, values, anchors))
     candidates.sort(key=lambda c: _hash_of(c[0]))
-    rows = [row for row, _ in candidates]
+    rows = [row for row, _, _ in candidates]
     found["child_outcomes"].append({**rows[0], "tie_candidates": rows if len(rows) > 1 else []})
-    key = {"programme_id": programme.programme_id, "child_id": child_id}
-    for number, (_, values) in enumerate(candidates):
+    for number, (_, values, _) in enumerate(candidates):
         found["outcome_values"] += [{**key, **value, "is_alternative": number > 0} for value in values]
-    anchors = {a.kind: a for a in referrals[:1] + cares[:1]}
     for value in candidates[0][1]:
+        of_value = candidates[0][2][value["anchor"].upper()]
         if value["is_default"] and value["outcome_value"] is not None and len(candidates) == 1:
-            keys = stratum_keys(anchors[value["anchor"].upper()], record, context)
+            assert of_value is not None
+            keys = stratum_keys(of_value, record, context)
             found["cem_strata"].append({**key, "outcome_id": value["outcome_id"], **keys})
     for reading in programme.readings:
         if reading.measure == "POOLED_TERMS" and reading.is_default and referrals and referrals[0].is_of_age:

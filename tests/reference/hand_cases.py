@@ -28,6 +28,7 @@ class Case:
 
     outcome: the expected values of its wide row; None: it has none. values: (is_in_sample, is_fully_observed,
     outcome_value) by outcome and reading. terms: (school year, term, possible, unauthorised), None where not measured.
+    without: outcomes and readings of which it has no row, being in no sample of theirs.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Case:
     tie_la_ids: list[str] = field(default_factory=list)
     values: dict[tuple[str, str], tuple[bool, bool, Any]] = field(default_factory=dict)
     terms: list[tuple[int, str, int | None, int | None]] | None = None
+    without: list[tuple[str, str]] = field(default_factory=list)
     programme_id: str = "family_valued"
 
     @property
@@ -233,7 +235,18 @@ def all_tables(cases: list[Case] | None = None) -> dict[str, list[Row]]:
         "cla_episodes": [episode("BACKGROUND", "2016-05-01", return_year=y, la_code=c) for c, y in returned],
         "npd_pupils": [],
         "npd_absence": [],
-        "cin_assessments": [],
+        "cin_assessments": [
+            assessment(
+                "BACKGROUND",
+                "2018-03-01",
+                f"{year - 1}-06-01",
+                return_year=year,
+                la_code=code,
+                assessment_factors="21",
+            )
+            for code in codes
+            for year in range(2019, 2026)
+        ],
         "cin_section47": [],
         "la_statistics": [],
         "data_windows": [],
@@ -1757,7 +1770,7 @@ case(
 )
 case(
     "plan_after_the_case_closed",
-    "closed 1 May 2022, a plan from 1 June: the closure did not end it; over by 31 March 2023, 303 days (D62)",
+    "closed 1 May 2022, a plan from 1 June: the closure did not end it; over by 31 March 2023, 303 days (D66)",
     cin(
         "PLAN_AFTER_CLOSURE",
         "2022-03-10",
@@ -2495,6 +2508,79 @@ case(
 )
 
 
+# --- An alternative sample by assessment factors (FV.PROG.5) ------------------------------------------
+# Walsall (335) goes live with Family Safeguarding on 1 September 2020; its trial period is 1 March 2020 to
+# 24 November 2022, its ages 0 to 12. The sample: alcohol, drugs, domestic abuse, mental health (1A to 4C).
+
+IN_SAMPLE_BY_FACTORS = ("became_looked_after", "assessment_factors")
+
+
+def safeguarding(name: str, why: str, *rows: Row, **expected: Any) -> None:
+    """Add a case of Walsall, whose rows carry its name."""
+    child_id = ("la", "335", name.upper())
+    case(name, why, *rows, child_id=child_id, programme_id="family_safeguarding", **expected)
+
+
+safeguarding(
+    "factor_at_the_second_referral",
+    "the first referral's assessment shows neglect only, the second's mental health: the sample begins with the "
+    "second, after go-live, and care on 10 April 2022 lies in its 18 months but not in those of the first",
+    cin("FACTOR_AT_THE_SECOND_REFERRAL", "2020-08-31", la_code="335", closure_date="2020-09-10", closure_reason="RC8"),
+    assessment(
+        "FACTOR_AT_THE_SECOND_REFERRAL", "2020-08-31", "2020-09-01", la_code="335", assessment_factors="16A,14A"
+    ),
+    cin("FACTOR_AT_THE_SECOND_REFERRAL", "2020-10-10", la_code="335"),
+    assessment(
+        "FACTOR_AT_THE_SECOND_REFERRAL", "2020-10-10", "2020-10-11", la_code="335", assessment_factors="16A, 4B"
+    ),
+    episode("FACTOR_AT_THE_SECOND_REFERRAL", "2022-04-10", la_code="335"),
+    outcome={"index_referral_date": day("2020-08-31"), "is_treated": False, "has_become_looked_after": False},
+    values={
+        ("became_looked_after", "default"): (True, True, False),
+        IN_SAMPLE_BY_FACTORS: (True, True, True),
+        ("started_cpp", "assessment_factors"): (True, True, False),
+        # From 10 October 2020 to 31 March 2021: no later return has the referral (D32).
+        ("plan_days", "assessment_factors"): (True, True, 172),
+    },
+)
+safeguarding(
+    "factor_in_a_later_assessment",
+    "the second assessment under the first referral shows drug misuse of a parent: that referral counts",
+    cin("FACTOR_IN_A_LATER_ASSESSMENT", "2020-09-01", la_code="335"),
+    cin("FACTOR_IN_A_LATER_ASSESSMENT", "2020-09-01", return_year=2022, la_code="335"),
+    assessment("FACTOR_IN_A_LATER_ASSESSMENT", "2020-09-01", "2020-09-02", la_code="335", assessment_factors="21"),
+    assessment("FACTOR_IN_A_LATER_ASSESSMENT", "2020-09-01", "2021-09-02", la_code="335", assessment_factors="2B"),
+    outcome={"is_treated": True},
+    values={IN_SAMPLE_BY_FACTORS: (True, True, False)},
+)
+safeguarding(
+    "thirteen_at_the_factor",
+    "born May 2008: 12 at the first referral, 13 at the one whose assessment shows domestic abuse",
+    cin("THIRTEEN_AT_THE_FACTOR", "2021-04-30", la_code="335", birth_year=2008),
+    cin("THIRTEEN_AT_THE_FACTOR", "2021-05-01", la_code="335", birth_year=2008),
+    assessment("THIRTEEN_AT_THE_FACTOR", "2021-05-01", "2021-05-02", la_code="335", assessment_factors="3A,3B"),
+    outcome={"age_at_referral_months": 155, "is_in_age_range": True},
+    without=[IN_SAMPLE_BY_FACTORS],
+)
+safeguarding(
+    "no_such_factor",
+    "5A and 13A are not of the sample, though one holds an A and the other a 3",
+    cin("NO_SUCH_FACTOR", "2020-10-01", la_code="335"),
+    assessment("NO_SUCH_FACTOR", "2020-10-01", "2020-10-02", la_code="335", assessment_factors="5A,13A"),
+    outcome={"index_referral_date": day("2020-10-01")},
+    without=[IN_SAMPLE_BY_FACTORS],
+)
+safeguarding(
+    "factor_before_the_trial",
+    "the factor was found under a referral before the trial period: not under the one in it",
+    cin("FACTOR_BEFORE_THE_TRIAL", "2020-02-29", la_code="335", closure_date="2020-03-20", closure_reason="RC8"),
+    assessment("FACTOR_BEFORE_THE_TRIAL", "2020-02-29", "2020-03-01", la_code="335", assessment_factors="1B"),
+    cin("FACTOR_BEFORE_THE_TRIAL", "2020-10-01", la_code="335"),
+    outcome={"index_referral_date": day("2020-10-01")},
+    without=[IN_SAMPLE_BY_FACTORS],
+)
+
+
 # --- The made-up programme (variant/*.csv) ------------------------------------------------------------
 # Ages 5 to 16, 1 July 2019 to 31 December 2020, without referrals that led to no further action; 382 went live on
 # 1 October 2019 (embedding September to December), 841 is its trailblazer from 10 February 2020.
@@ -2601,4 +2687,24 @@ made_up(
     ),
     cin("FIRST_REFERRED_TOO_YOUNG", "2020-06-01", la_code="382", birth_year=2015, birth_month=1),
     outcome={"age_at_referral_months": 58, "is_in_age_range": False},
+)
+made_up(
+    "another_basis",
+    "referred without further action on 1 August, with it on 5 November 2019: another sample counts the first",
+    cin("ANOTHER_BASIS", "2019-08-01", la_code="382", referral_nfa="1", primary_need=None),
+    cin("ANOTHER_BASIS", "2019-11-05", la_code="382"),
+    episode("ANOTHER_BASIS", "2020-08-02", la_code="382"),
+    outcome={"index_referral_date": day("2019-11-05"), "has_become_looked_after": True},
+    values={("became_looked_after", "any_basis"): (True, True, False)},
+)
+made_up(
+    "factor_of_its_own_list",
+    "its sample asks for 4A or 16A: 4B under the first referral is neither, 16A under the second begins it",
+    cin("FACTOR_OF_ITS_OWN_LIST", "2019-11-05", la_code="382", closure_date="2019-12-05", closure_reason="RC7"),
+    assessment("FACTOR_OF_ITS_OWN_LIST", "2019-11-05", "2019-11-06", la_code="382", assessment_factors="4B"),
+    cin("FACTOR_OF_ITS_OWN_LIST", "2020-02-05", la_code="382"),
+    assessment("FACTOR_OF_ITS_OWN_LIST", "2020-02-05", "2020-02-06", la_code="382", assessment_factors="16A"),
+    episode("FACTOR_OF_ITS_OWN_LIST", "2021-02-05", la_code="382"),
+    outcome={"index_referral_date": day("2019-11-05"), "has_become_looked_after": False},
+    values={("became_looked_after", "assessed"): (True, True, True)},
 )

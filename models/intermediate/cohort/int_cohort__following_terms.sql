@@ -25,8 +25,14 @@ terms as (
 ),
 
 days as (
-    select anchor_date
-    from {{ ref('int_cohort__anchors') }}
+    select referral_date as anchor_date
+    from {{ ref('int_spells__referrals') }}
+    union
+    select care_start_date as anchor_date
+    from {{ ref('int_spells__care_periods') }}
+    union
+    select last_entry_date as anchor_date
+    from {{ ref('int_programmes__quarters') }}
     union
     select trial_end_date as anchor_date
     from {{ ref('int_programmes__trial_periods') }}

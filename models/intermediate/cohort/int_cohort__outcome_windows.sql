@@ -1,7 +1,8 @@
 {{ config(materialized='table') }}
 
 -- First and last day of the window per anchor and reading of an outcome, both included, and whether the returns cover
--- it (FV.OUT.*, FV.SAMPLE.5). A window that is not covered is missing, never 0.
+-- it (FV.OUT.*, FV.SAMPLE.5). A window that is not covered is missing, never 0. A trend asks for nothing beyond the
+-- quarters that may be looked at for the outcome (FV.MATCH.3).
 with readings as (
     select
         *,
@@ -43,7 +44,13 @@ asked as (
     inner join {{ ref('outcomes') }} as definitions on readings.outcome_id = definitions.outcome_id
     left join {{ ref('int_cohort__following_terms') }} as terms
         on anchors.anchor_date = terms.anchor_date and readings.window_terms = terms.term_number
-    where anchors.cohort = 'trial' or readings.is_trend_reading
+    left join {{ ref('int_programmes__trend_quarters') }} as quarters
+        on
+            anchors.programme_id = quarters.programme_id
+            and anchors.la_id = quarters.la_id
+            and readings.outcome_id = quarters.outcome_id
+            and {{ quarter_start('anchors.anchor_date') }} = quarters.quarter_start_date
+    where anchors.cohort = 'trial' or (readings.is_trend_reading and quarters.la_id is not null)
 ),
 
 -- The last day that the returns on looked-after children can say something about.
@@ -54,6 +61,13 @@ last_returns as (
     from {{ ref('int_programmes__coverage') }}
     where source_kind = 'cla'
     group by la_id
+),
+
+samples_by_factors as (
+    select distinct
+        programme_id,
+        sample_id
+    from {{ ref('sample_factors') }}
 ),
 
 -- Where a programme censors at 18, the window ends the day before the birthday (FV.SAMPLE.5).
@@ -76,7 +90,8 @@ windows as (
 -- Turning 18 before care ends is asked of the end of care or the end of the follow-up, whichever is first, or of the
 -- end alone; of care that goes on, up to the last return (FV.SAMPLE.3, DECISIONS D50).
 -- Covered: the area returned the outcome's source in every year of the window, the data window reaches around it,
--- and the referrals or starts of care among which this one is the first were returned too (DECISIONS D8). School
+-- and the referrals or starts of care among which this one is the first were returned too, with their assessments where
+-- these decide (DECISIONS D8, D62). School
 -- absence comes in national files, whose terms are judged where the outcome is made.
 select
     windows.window_id,
@@ -124,10 +139,16 @@ left join {{ ref('int_programmes__coverage') }} as coverage
         and windows.source_kind = coverage.source_kind
         and {{ return_year('windows.window_start_date') }} = coverage.first_return_year
         and {{ return_year('windows.window_end_date') }} = coverage.last_return_year
+left join samples_by_factors
+    on windows.programme_id = samples_by_factors.programme_id and windows.anchor = samples_by_factors.sample_id
 left join {{ ref('int_programmes__coverage') }} as entry_coverage
     on
         windows.la_id = entry_coverage.la_id
-        and entry_coverage.source_kind = case when windows.anchor = 'referral' then 'cin' else 'cla' end
+        and entry_coverage.source_kind = case
+            when windows.anchor = 'care_start' then 'cla'
+            when samples_by_factors.sample_id is not null then 'assessment'
+            else 'cin'
+        end
         and {{ return_year('windows.entry_start_date') }} = entry_coverage.first_return_year
         and {{ return_year('windows.window_start_date') }} = entry_coverage.last_return_year
 left join last_returns on windows.la_id = last_returns.la_id

@@ -2,7 +2,15 @@
 
 -- Entrants to an LA's trend: each child's first referral in a quarter, in that LA, of the programme's ages
 -- (FV.MATCH.3).
-with referrals as (
+with la_quarters as (
+    select distinct
+        programme_id,
+        la_id,
+        quarter_start_date
+    from {{ ref('int_programmes__trend_quarters') }}
+),
+
+referrals as (
     select
         referrals.*,
         ages.age_at_referral_months,
@@ -17,7 +25,7 @@ select
     la_quarters.quarter_start_date,
     referrals.child_id,
     min(referrals.referral_date) as referral_date
-from {{ ref('int_programmes__trend_quarters') }} as la_quarters
+from la_quarters
 inner join {{ ref('programmes') }} as programmes on la_quarters.programme_id = programmes.programme_id
 inner join referrals
     on la_quarters.la_id = referrals.la_id and la_quarters.quarter_start_date = referrals.quarter_start_date

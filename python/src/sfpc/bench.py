@@ -19,14 +19,19 @@ from pathlib import Path
 from xml.parsers import expat
 
 import duckdb
+import numpy as np
+import pandas as pd
 
 from sfpc.evaluation import run as run_evaluation
 from sfpc.landing.cin_xml import read_cin_xml
 from sfpc.landing.gate import Gate, read_windows
 from sfpc.landing.layout import TABLES
 from sfpc.landing.national import land_national
-from sfpc.marts import SCHEMA, open_marts
+from sfpc.marts import ANALYSIS, SCHEMA, open_marts
+from sfpc.matching.distance import METRICS
+from sfpc.matching.variants import rank_variants
 from sfpc.settings import Paths
+from sfpc.strata import SET_COLUMNS, match_children
 from sfpc.synthetic.extracts import synthesise
 from sfpc.warehouse.build import run_dbt
 from sfpc.warehouse.publish import publish
@@ -62,6 +67,7 @@ def run_bench(paths: Paths) -> None:
         work = Paths(paths.root, Path(folder) / "data", Path(folder) / "outputs")
         work.data.mkdir()
         lines = [_synthesis(work, size), _landing(work), _build(work), *_evaluation(work)]
+        lines += [_ranking(), _children()]
     print(f"size {size}, seed {BENCH_SEED}, {os.cpu_count()} processors, DuckDB {duckdb.__version__}")
     print(f"{'stage':<32}{'seconds':>9}{'rows/s':>12}{'ratio':>9}  of")
     for line in lines:
@@ -154,6 +160,83 @@ def _evaluation(work: Paths) -> list[Line]:
         Line(title.lower(), max(spent, 0.01), "one scan of the strata mart", plain, rows)
         for title, spent in seconds.items()
     ]
+
+
+ENGLAND_LAS = 150
+MILLION = 1_000_000
+
+
+def _ranking() -> Line:
+    """Ranking by every declared variant: 150 LAs, 18 programmes and outcomes, ten treatment LAs, 12 quarters."""
+    rng = np.random.default_rng(BENCH_SEED)
+    days = pd.date_range("2017-04-01", periods=12, freq="QS")
+    las = [f"{i:03d}" for i in range(ENGLAND_LAS)]
+    problems = [(f"programme {p}", f"outcome {o}") for p in range(3) for o in range(6)]
+    cells = pd.DataFrame(
+        [(*problem, la, day) for problem in problems for la in las for day in days],
+        columns=["programme_id", "outcome_id", "la_id", "quarter_start_date"],
+    )
+    cells["standardised_value"] = rng.normal(size=len(cells))
+    cells["standardised_variance"] = 0.5
+    shown = pd.DataFrame(
+        [(*problem, "default", la, day, True) for problem in problems for la in las[:10] for day in days],
+        columns=["programme_id", "outcome_id", "window_id", "treatment_la_id", "quarter_start_date", "is_default"],
+    )
+    roles = pd.DataFrame(
+        [(f"programme {p}", la, "treatment" if i < 10 else "comparison", i >= 10)
+         for p in range(3) for i, la in enumerate(las)],
+        columns=["programme_id", "la_id", "role", "is_matching_candidate"],
+    )  # fmt: skip
+    variants = pd.DataFrame(
+        {"metric": METRICS, "window_id": "default", "twin_correlation": 0.9, "clause": "FV.MATCH.2"}
+    )
+    variants = variants.assign(variant_id=variants["metric"], is_default=variants["metric"] == METRICS[0])
+    seconds = _timed(lambda: rank_variants(cells, shown, roles, variants, _ProtocolSettings()), TIMES)
+    plain = _timed(lambda: cells.groupby(["programme_id", "outcome_id", "la_id"])["standardised_value"].var(), TIMES)
+    return Line("ranking by six distances, England", seconds, "one variance per LA and outcome", plain, len(cells))
+
+
+@dataclass(frozen=True)
+class _ProtocolSettings:
+    """The protocol's ranking: ten candidates, eight quarters."""
+
+    matching_ranking_length: int = 10
+    matching_minimum_quarters: int = 8
+    matching_maximum_comparators: int = 3
+    matching_calliper_noise_ratio: float = 1.5
+
+
+def _children() -> Line:
+    """Matching a million children of 5 treatment LAs and 15 comparators, weights joined back, every diagnostic."""
+    with duckdb.connect(":memory:", config={"threads": 1}) as con:
+        con.execute("attach ':memory:' as published; create schema published.marts")
+        con.execute(
+            f"""
+            create table {SCHEMA}.fct_cem_strata as
+            select
+                'p' as programme_id, 'o' as outcome_id, cast(i as varchar) as child_id,
+                cast(i % 20 as varchar) as la_id,
+                date '2021-01-01' + cast(hash(i) % 880 as integer) as anchor_date,
+                md5(cast(hash(i, 1) % 400 as varchar)) as covariate_stratum_id,
+                md5(cast(hash(i, 1) % 400 as varchar) || cast(hash(i) % 880 // 365 as varchar)) as year_stratum_id
+            from range({MILLION}) as given (i)
+            """
+        )
+        bins = ", ".join(
+            f"cast(hash(child_id, '{name}') % 4 as integer) as {name}"
+            for name in ("gender", "ethnicity", "is_disabled", "is_fsm", "is_uasc", "previous_cpp_count",
+                         "financial_year", "primary_need", "age_at_anchor_months")
+        )  # fmt: skip
+        con.execute(f"create temp view {ANALYSIS} as select *, {bins} from {SCHEMA}.fct_cem_strata")
+        sets = pd.DataFrame(
+            [("p", "o", str(t), str(la), la == t, "2021-12-01") for t in range(5) for la in (t, *range(5 + t, 20, 5))],
+            columns=[*SET_COLUMNS, "la_id", "is_treatment_arm", "go_live_date"],
+        )
+        plain = _timed(
+            lambda: con.execute(f"select bit_xor(hash(s)) from {SCHEMA}.fct_cem_strata as s").fetchall(), TIMES
+        )
+        seconds = _timed(lambda: match_children(con, sets, 0.1))
+    return Line("matching a million children", seconds, "one scan of their strata", plain, MILLION)
 
 
 CENSUS_MB = 60

@@ -41,6 +41,8 @@ from sfpc.marts import (
     read_mart,
     read_settings,
 )
+from sfpc.matching.decisions import apply_decisions, data_versions, decisions_of
+from sfpc.matching.evidence import evidence_after_matching, evidence_on_trends
 from sfpc.matching.trends import excluded_treatment_las, rank_candidates
 from sfpc.progress import say, step
 from sfpc.results import RESULT_TABLES, as_result_table, write_json, write_matched_children, write_result_table
@@ -103,6 +105,11 @@ class EvaluationResults:
     la_ranking: pd.DataFrame
     matched_pairs: pd.DataFrame
     matched_trends: pd.DataFrame
+    la_ranking_variants: pd.DataFrame
+    la_noise_pairs: pd.DataFrame
+    la_noise: pd.DataFrame
+    parallel_trend_tests: pd.DataFrame
+    shock_tests: pd.DataFrame
     cem_shares: pd.DataFrame
     cem_imbalance: pd.DataFrame
     cem_balance: pd.DataFrame
@@ -187,12 +194,18 @@ def run(marts_db: Path, results_dir: Path, programme_id: str | None = None) -> E
                 & trends["outcome_id"].isin([outcome.outcome_id for outcome in outcomes])
             ]
             ranking = rank_candidates(trends, roles, settings)
+            decisions = decisions_of(read_mart(connection, "dim_la_match_decisions"))
+            ranking = apply_decisions(ranking, decisions, trends, roles, settings)
             excluded = excluded_treatment_las(ranking, trends, roles, settings)
             pairs = _matched_pairs(ranking, excluded)
             matched_trends = _matched_trends(trends, roles, ranking)
         sets = _sets(ranking, roles)
         with clock.step("Matching children"):
             matching = match_children(connection, sets, settings.cem_year_fallback_share)
+        with clock.step("Testing parallel trends"):
+            units = {outcome.outcome_id: (outcome.factor, outcome.scale) for outcome in outcomes}
+            evidence = evidence_on_trends(connection, _members(ranking), roles, units, settings)
+            evidence["shock_tests"] = evidence_after_matching(connection, _members(ranking), units, settings)
         with clock.step("Estimating effects"):
             effects = _effects(connection, programmes, outcomes, excluded, roles, settings)
         write_matched_children(connection, results_dir)
@@ -202,6 +215,7 @@ def run(marts_db: Path, results_dir: Path, programme_id: str | None = None) -> E
         "la_ranking": ranking,
         "matched_pairs": pairs,
         "matched_trends": matched_trends,
+        **evidence,
         **_matching_tables(matching),
     }
     tables = {name: as_result_table(name, table, run_id) for name, table in tables.items()}
@@ -209,6 +223,7 @@ def run(marts_db: Path, results_dir: Path, programme_id: str | None = None) -> E
         for name in RESULT_TABLES:
             write_result_table(name, tables[name], results_dir)
     record = _run_record(run_id, marts_db, marts, code, settings, programmes, clock)
+    record["data_versions"] = {f"{p}/{o}": version for (p, o), version in data_versions(trends).items()}
     write_json("run", record, results_dir)
     say(f"Results {run_id}: {len(tables['effects'])} effects in {results_dir}")
     return EvaluationResults(run_id=run_id, results_dir=results_dir, run_record=record, **cast(Any, tables))

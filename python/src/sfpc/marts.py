@@ -56,6 +56,49 @@ REQUIRED_COLUMNS: Mapping[str, frozenset[str]] = {
             "change_standard_error",
         }
     ),
+    "fct_matching_trends": frozenset(
+        {
+            "programme_id",
+            "outcome_id",
+            "la_id",
+            "quarter_start_date",
+            "numerator",
+            "denominator_count",
+            "value",
+            "sampling_variance",
+            "standardised_value",
+            "standardised_variance",
+            "is_matching_candidate",
+        }
+    ),
+    "fct_matching_quarters": frozenset(
+        {
+            "programme_id",
+            "outcome_id",
+            "window_id",
+            "treatment_la_id",
+            "quarter_start_date",
+            "last_follow_up_date",
+            "is_default",
+        }
+    ),
+    "dim_matching_variants": frozenset(
+        {"variant_id", "window_id", "metric", "twin_correlation", "is_default", "placebo_months", "clause"}
+    ),
+    "dim_la_match_decisions": frozenset(
+        {
+            "programme_id",
+            "outcome_id",
+            "treatment_la_id",
+            "comparator_la_id",
+            "decision",
+            "reason",
+            "decided_by",
+            "decided_on",
+            "data_version",
+        }
+    ),
+    "dim_shocks": frozenset({"shock_date", "la_id", "kind", "title"}),
     "fct_cem_strata": frozenset(
         {
             "programme_id",

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sfpc.matching.distance import RMS, pooled, quarter_numbers
+
 AUTOMATIC_RULE = "automatic rule"
 
 RANKING_COLUMNS = (
@@ -111,7 +113,13 @@ def excluded_treatment_las(
             if own["is_accepted"].any():
                 continue
             quarters = int(group.loc[group["la_id"] == la_id, "standardised_value"].notna().sum())
-            if not own.empty:
+            decided = own[own["decision"] != AUTOMATIC_RULE]
+            if len(decided):
+                reason = (
+                    f"none of the {len(own)} candidates that were ranked is accepted; {len(decided)} were decided by a"
+                    f" person, for example {decided['candidate_la_id'].iloc[0]}: {decided['reason'].iloc[0]}"
+                )
+            elif not own.empty:
                 smallest = own["noise_ratio"].min()
                 reason = (
                     f"none of the {len(own)} nearest candidates lies within"
@@ -130,7 +138,7 @@ def excluded_treatment_las(
                     "programme_id": programme_id,
                     "outcome_id": outcome_id,
                     "treatment_la_id": la_id,
-                    "decision": AUTOMATIC_RULE,
+                    "decision": decided["decision"].iloc[0] if len(decided) else AUTOMATIC_RULE,
                     "reason": reason,
                 }
             )
@@ -143,8 +151,7 @@ def _rank_one_outcome(
     candidates: list[str],
     settings: MatchingSettings,
 ) -> list[dict[str, Any]]:
-    dates = pd.to_datetime(trends["quarter_start_date"])
-    quarter = dates.dt.year * 4 + dates.dt.quarter - 1
+    quarter = quarter_numbers(trends["quarter_start_date"])
     # A full calendar: a quarter that no LA has must not make its neighbours look adjacent.
     calendar = range(int(quarter.min()), int(quarter.max()) + 1)
 
@@ -163,18 +170,14 @@ def _rank_one_outcome(
     before = np.zeros_like(both)
     before[..., 1:] = both[..., :-1]
     use = both & before & np.isfinite(change_t) & np.isfinite(change_c)
-    distance = _root_mean(np.square(change_t - change_c), use)
-    noise = _root_mean(np.square(error_t) + np.square(error_c), use)
+    distance, noise = pooled(RMS, np.square(change_t - change_c), np.square(error_t) + np.square(error_c), use)
     ratio = np.divide(distance, noise, out=np.full_like(distance, np.nan), where=noise > 0)
     quarters = both.sum(axis=-1)
     changes = use.sum(axis=-1)
-    eligible = (quarters >= settings.matching_minimum_quarters) & np.isfinite(distance)
 
     rows: list[dict[str, Any]] = []
     for t, la_id in enumerate(treatment):
-        # Candidates are in the order of la_id, so a stable sort breaks ties by it.
-        order = np.argsort(np.where(eligible[t], distance[t], np.inf), kind="stable")
-        order = order[eligible[t][order]][: settings.matching_ranking_length]
+        order = nearest(distance[t], quarters[t], settings)
         accepted_count = 0
         for rank, c in enumerate(order, start=1):
             is_within = bool(ratio[t, c] <= settings.matching_calliper_noise_ratio)
@@ -198,12 +201,17 @@ def _rank_one_outcome(
     return rows
 
 
-def _root_mean(squares: NDArray[np.float64], use: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Root of the mean over the used quarters; NaN where there are none or one is not known."""
-    count = use.sum(axis=-1)
-    total = np.where(use, squares, 0.0).sum(axis=-1)
-    mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return np.asarray(np.sqrt(mean), dtype=np.float64)
+def nearest(
+    distance: NDArray[np.float64], quarters: NDArray[np.int64], settings: MatchingSettings
+) -> NDArray[np.int64]:
+    """Positions of the ranked candidates of one treatment LA, nearest first.
+
+    A pair needs the minimum of quarters and a distance. Candidates are in the order of la_id, so a stable sort breaks
+    ties by it.
+    """
+    eligible = (quarters >= settings.matching_minimum_quarters) & np.isfinite(distance)
+    order = np.argsort(np.where(eligible, distance, np.inf), kind="stable")
+    return np.asarray(order[eligible[order]][: settings.matching_ranking_length], dtype=np.int64)
 
 
 def _reason(ratio: float, is_within: bool, is_accepted: bool, settings: MatchingSettings) -> str:

@@ -358,7 +358,8 @@ def comparators(study: Study) -> dict[str, Any]:
 def _decided(ranking: pd.DataFrame) -> str:
     people = sorted(set(ranking["decision"].dropna()) - {"automatic rule"})
     if people:
-        return f"Some pairs were decided otherwise ({words.listed(people)}); for the rest an automatic rule decides."
+        seen = " Some of them saw other data: look again." if "stale decision" in people else ""
+        return f"People have decided on some pairs.{seen} For the rest an automatic rule decides."
     return "No person has looked at the pairs yet: an automatic rule decides."
 
 

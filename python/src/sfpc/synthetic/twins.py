@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from sfpc.marts import EvaluationSettings, open_marts, read_mart, read_settings
 from sfpc.matching import rank_candidates
+from sfpc.matching.distance import LIKELIHOOD, LIKELIHOOD_ALL, estimate_signal, measure
 
 SIMULATED_LAS = 150
 SIMULATED_QUARTERS = 10
@@ -121,6 +123,56 @@ def simulate_twin_hits(
         first += found[0] == "001"
         ten += "001" in found
     return TwinHits(referrals_per_quarter, draws, first / draws, ten / draws)
+
+
+def simulate_metric_hits(
+    referrals_per_quarter: int | None, draws: int, metrics: Sequence[str], seed: int = 1, outcomes: int = 1
+) -> dict[str, TwinHits]:
+    """Count how often each distance finds the one true twin, all on the same draws.
+
+    The design is that of `simulate_twin_hits`. outcomes: as many outcomes, each with shocks of its own that the twin
+    shares; `likelihood_all_outcomes` sums over them, every other metric sees the first.
+    Source: FV.MATCH.2; docs/methods/trend_distance.md.
+    """
+    rng = np.random.default_rng([seed, referrals_per_quarter or 0, outcomes])
+    ranks: dict[str, list[int]] = {metric: [] for metric in metrics}
+    window = np.ones((1, SIMULATED_QUARTERS), dtype=np.bool_)
+    for _ in range(draws):
+        scores: dict[str, list[NDArray[np.float64]]] = {metric: [] for metric in metrics}
+        for number in range(outcomes):
+            z, v = _standardised(_panel(rng), referrals_per_quarter, rng)
+            signal = estimate_signal(z, v)
+            for metric in metrics:
+                if number and metric != LIKELIHOOD_ALL:
+                    continue
+                name = LIKELIHOOD if metric == LIKELIHOOD_ALL else metric
+                found = measure(name, (z[:1], v[:1]), (z[1:], v[1:]), window, signal, SIMULATED_TWIN_CORRELATION)
+                scores[metric].append(found.distance[0])
+        for metric in metrics:
+            total = np.sum(scores[metric], axis=0)
+            ranks[metric].append(1 + int((total[1:] < total[0]).sum()))
+    return {
+        metric: TwinHits(
+            referrals_per_quarter,
+            draws,
+            float(np.mean(np.array(found) == 1)),
+            float(np.mean(np.array(found) <= 10)),
+        )
+        for metric, found in ranks.items()
+    }
+
+
+def _standardised(
+    rates: NDArray[np.float64], referrals_per_quarter: int | None, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Observed shares in standard deviations over LAs, and their sampling variances (LAs x quarters)."""
+    if referrals_per_quarter is None:
+        shares, variance = rates, np.zeros_like(rates)
+    else:
+        shares = rng.binomial(referrals_per_quarter, rates) / referrals_per_quarter
+        variance = shares * (1 - shares) / referrals_per_quarter
+    spread = shares.std(axis=0, ddof=1)
+    return (shares - shares.mean(axis=0)) / spread, variance / spread**2
 
 
 def _panel(rng: np.random.Generator) -> NDArray[np.float64]:
