@@ -11,6 +11,8 @@ export OPENBLAS_NUM_THREADS := 1
 SIZE ?= small
 SEED ?= 20210701
 RETURNS ?=
+CLAUSE ?=
+PUBLISHED ?=
 
 .PHONY: help
 help: ## list the verbs
@@ -46,9 +48,17 @@ build: setup ## land data/extracts, run dbt build and publish the marts (data/wa
 returns: setup ## land statutory returns (CIN census XML, SSDA903 CSV) of RETURNS=DIR; without it, of synthetic returns
 	@$(BIN)/sfpc returns $(if $(RETURNS),"$(RETURNS)")
 
+.PHONY: published
+published: setup ## matching and LA-level differences on published figures of PUBLISHED=DIR -> outputs/published/index.html; without it, on a synthetic twin
+	@$(BIN)/sfpc published $(if $(PUBLISHED),"$(PUBLISHED)")
+
 .PHONY: recovery
 recovery: setup ## 50 seeds of a reduced set: does the estimate recover the planted effect?
 	@$(BIN)/sfpc recovery
+
+.PHONY: trace
+trace: setup ## what implements a clause: CLAUSE=FV.OUT.P builds and tests it on data/landing and prints wording, models, results
+	@$(BIN)/sfpc trace "$(CLAUSE)"
 
 .PHONY: bench
 bench: setup ## speed, as ratios measured in one run (never part of the tests)
@@ -57,6 +67,10 @@ bench: setup ## speed, as ratios measured in one run (never part of the tests)
 .PHONY: bench-landing
 bench-landing: setup ## speed and peak memory of the CIN census reader, beside the XML parser alone (SFPC_BENCH_MB=60)
 	@$(BIN)/sfpc bench-landing
+
+.PHONY: portable
+portable: setup ## compile every model for Spark and PostgreSQL and parse what comes out (no engine is run)
+	@tools/portable.sh
 
 .PHONY: lint
 lint: setup ## SQL style, Python style and types only

@@ -4,7 +4,7 @@ select
     wording,
     status,
     home,
-    model_names,
-    data_test_count
+    model,
+    tests
 from {{ ref('dim_protocol_definitions') }}
 order by topic, clause

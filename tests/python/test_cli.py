@@ -14,7 +14,7 @@ from sfpc.cli import main
 
 def test_make_alone_lists_the_verbs() -> None:
     shown = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, check=True).stdout
-    for verb in ("evaluate", "test", "returns", "recovery", "bench", "bench-landing"):
+    for verb in ("evaluate", "test", "returns", "published", "recovery", "trace", "bench", "bench-landing"):
         assert re.search(rf"make {verb}\s+\S", shown), verb
 
 

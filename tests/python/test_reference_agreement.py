@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import shutil
 from collections import Counter
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from conftest import ROOT, land_rows, querying
@@ -20,6 +22,7 @@ Row = dict[str, Any]
 EVERY = 12
 EVERY_OF_VARIANT = 4
 FEWEST_CHILDREN = 2000
+FEWEST_IN_A_SAMPLE = 500
 OUTCOMES = ("became_looked_after", "started_cpp", "plan_days", "kinship_care", "reunified", "unauthorised_absence")
 WIDE = (
     "la_id",
@@ -35,6 +38,7 @@ WIDE = (
     "age_at_referral_months",
     "is_unborn_at_referral",
     "is_looked_after_at_referral",
+    "first_care_start_date_in_window",
     "care_start_la_id",
     "care_start_date",
     "age_at_care_start_months",
@@ -101,7 +105,23 @@ MARTS = {
     "fct_outcome_values": ("outcome_values", ("programme_id", "outcome_id", "reading_id"), VALUES),
     "fct_absence_terms": ("absence_terms", ("programme_id", "term_order"), TERMS),
     "fct_cem_strata": ("cem_strata", ("programme_id", "outcome_id"), STRATA),
-    "fct_care_periods": ("care_periods", ("la_id", "care_start_date"), ("care_end_date",)),
+    "fct_care_periods": (
+        "care_periods",
+        ("la_id", "care_start_date"),
+        ("care_end_date", "end_reason", "is_end_inferred"),
+    ),
+    "fct_referral_spells": (
+        "referral_spells",
+        ("la_id", "referral_date"),
+        ("la_code", "closure_date", "closure_reason", "is_nfa", "is_need", "primary_need"),
+    ),
+}
+# Where a column of a mart has another name here.
+MART_NAMES = {
+    "closure_reason": "closure_reason_code",
+    "is_need": "is_episode_of_need",
+    "end_reason": "reason_care_ceased_code",
+    "first_care_start_date_in_window": "first_care_start_date",
 }
 
 
@@ -122,9 +142,14 @@ def is_same(here: Any, there: Any) -> bool:
     return bool(here == there)
 
 
-def rows_of_mart(paths: Paths, mart: str, columns: tuple[str, ...]) -> list[Row]:
-    with querying(paths) as connection:
-        found = connection.execute(f"select child_id, {', '.join(columns)} from marts.{mart}").fetchall()
+def rows_of_mart(where: Paths | duckdb.DuckDBPyConnection, mart: str, columns: tuple[str, ...]) -> list[Row]:
+    """The rows of a mart, of the published file or of a warehouse that is open."""
+    query = f"select child_id, {', '.join(MART_NAMES.get(c, c) for c in columns)} from marts.{mart}"
+    if isinstance(where, Paths):
+        with querying(where) as connection:
+            found = connection.execute(query).fetchall()
+    else:
+        found = where.execute(query).fetchall()
     return [dict(zip(("child_id", *columns), values, strict=True)) for values in found]
 
 
@@ -146,7 +171,9 @@ class Comparison:
     found: list[str]
 
 
-def compare(paths: Paths, expected: dict[str, list[Row]], only: set[tuple[str, ...]] | None) -> Comparison:
+def compare(
+    paths: Paths | duckdb.DuckDBPyConnection, expected: dict[str, list[Row]], only: set[tuple[str, ...]] | None
+) -> Comparison:
     """Every row of every mart against the reference, both ways round.
 
     expected: what evaluate gave. only: the children it was given for; None: all.
@@ -217,9 +244,33 @@ def variant(synthetic: Paths, tmp_path_factory: pytest.TempPathFactory) -> Paths
     # The hand-written children of the made-up programme stand beside the generated ones.
     land_rows(paths, all_tables(VARIANT_CASES))
     for file in (f for f in synthetic.landing.rglob("*") if f.is_file()):
-        (paths.landing / file.relative_to(synthetic.landing)).symlink_to(file)
+        link = paths.landing / file.relative_to(synthetic.landing)
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(file)
+    assess(paths.landing)
     build(paths)
     return paths
+
+
+def assess(landing: Path) -> None:
+    """Give every generated referral with further action an assessment, which national extracts do not hold (C.1)."""
+    factors = "['3B,16A', '4A', '1C,2B,10A', '5A', '13A, 3C', '21', '16A', null]"
+    duckdb.execute(
+        f"""
+        copy (
+            select
+                min(return_year) as return_year, la_code, la_child_id, referral_date,
+                referral_date as assessment_start_date, cast(null as date) as assessment_authorisation_date,
+                ({factors})[1 + ('0x' || left(md5(la_code || la_child_id || referral_date), 6))::integer % 8]
+                    as assessment_factors,
+                'generated' as source_file,
+                row_number() over (order by la_code, la_child_id, referral_date) as source_row
+            from read_parquet('{landing}/cin_records/*.parquet', union_by_name = true)
+            where referral_nfa = '0'
+            group by la_code, la_child_id, referral_date
+        ) to '{landing}/cin_assessments/generated.parquet' (format parquet)
+        """
+    )
 
 
 def test_generated_children_of_every_programme_agree(variant: Paths) -> None:
@@ -241,6 +292,13 @@ def test_generated_children_of_every_programme_agree(variant: Paths) -> None:
     children = {programme: n for (mart, programme), n in result.compared.items() if mart == "fct_child_outcomes"}
     assert set(children) == {row["programme_id"] for row in seeds["programmes"]}
     assert min(children.values()) >= FEWEST_CHILDREN, children
+    samples = {
+        (row["programme_id"], row["sample_id"].lower())
+        for row in seeds["referral_samples"]
+        if row["programme_id"] != primary
+    }
+    entered = Counter((r["programme_id"], r["anchor"]) for r in expected["outcome_values"])
+    assert min(entered[sample] for sample in samples) >= FEWEST_IN_A_SAMPLE, entered
 
 
 def test_every_mart_is_compared(variant: Paths, synthetic: Paths) -> None:
@@ -253,6 +311,41 @@ def test_every_mart_is_compared(variant: Paths, synthetic: Paths) -> None:
             ).fetchall()
         flat = [kind[:3] for kind in kinds if kind[3] < 2]
         assert not flat, f"one value or none: {flat}"
+
+
+def test_a_made_up_programme_takes_rows_only(variant: Paths) -> None:
+    """FV.PROG.5: the variant changes seeds and no model, and every mart about a programme has rows of each of them."""
+    for folder in ("models", "macros", "tests/dbt"):
+        for path in (p for p in (ROOT / folder).rglob("*") if p.is_file()):
+            assert (variant.root / path.relative_to(ROOT)).read_bytes() == path.read_bytes(), path.name
+    with (variant.root / "seeds/programmes/programmes.csv").open(newline="", encoding="utf-8") as handle:
+        programmes = {row["programme_id"] for row in csv.DictReader(handle)}
+    assert "made_up" in programmes and len(programmes) == 4
+    filled = {
+        "dim_programme_local_authorities": "is_treatment_la",
+        "fct_child_outcomes": "has_become_looked_after",
+        "fct_outcome_values": "outcome_value is not null",
+        "fct_sample_flow": "step = 'analysis sample' and is_after_go_live",
+        "fct_la_quarter_outcomes": "is_treatment_la and standardised_change is not null",
+        "fct_cem_strata": "is_treatment_la",
+        "fct_observability": "has_observed_after_go_live",
+        "fct_covariate_missingness": "arm = 'treated'",
+    }
+    with querying(variant) as connection:
+        for mart, condition in filled.items():
+            found = connection.execute(f"select distinct programme_id from marts.{mart} where {condition}").fetchall()
+            assert {row[0] for row in found} == programmes, mart
+        readings = connection.execute(
+            "select distinct outcome_id, reading_id from marts.fct_outcome_values "
+            "where programme_id = 'made_up' and is_in_sample"
+        ).fetchall()
+        terms = connection.execute(
+            "select count(*) > 0 from marts.fct_absence_terms where programme_id = 'made_up' and is_measured"
+        ).fetchone()
+    with (variant.root / "seeds/protocol/programme_outcomes.csv").open(newline="", encoding="utf-8") as handle:
+        asked = {(r["outcome_id"], r["reading_id"]) for r in csv.DictReader(handle) if r["programme_id"] == "made_up"}
+    assert set(readings) == asked
+    assert terms == (True,)
 
 
 def test_nobody_is_only_in_the_warehouse(synthetic: Paths) -> None:
@@ -281,7 +374,7 @@ def test_hand_written_children_agree(hand_written: Paths) -> None:
 Marts = dict[str, dict[tuple[str, str], list[Row]]]
 
 
-def rows_of_marts(paths: Paths) -> Marts:
+def rows_of_marts(paths: Paths | duckdb.DuckDBPyConnection) -> Marts:
     """The rows of all marts, by mart, programme and child."""
     out: Marts = {}
     for mart, (_, grain, columns) in MARTS.items():
@@ -319,6 +412,7 @@ def check_named_child(case: Any, marts: Marts) -> None:
         got = values[reading]
         assert (got["is_in_sample"], got["is_fully_observed"]) == expected[:2], (case.why, reading)
         assert is_same(got["outcome_value"], expected[2]), (case.why, reading)
+    assert not set(case.without) & set(values), case.why
     if case.terms is not None:
         terms = sorted(marts["fct_absence_terms"].get(child, []), key=lambda r: int(r["term_order"]))
         columns = ("school_year", "term", "sessions_possible_count", "unauthorised_absence_count")

@@ -146,7 +146,7 @@ def marts() -> dict[str, pd.DataFrame]:
                 ("FV.OUT.P", "Outcomes", "Had it <18 & more>", "implemented", "sql", "fct_child_outcomes"),
                 ("FV.EST.3", "Regression", "Few clusters", "planned", "python", None),
             ],
-            columns=["clause", "topic", "wording", "status", "home", "model_names"],
+            columns=["clause", "topic", "wording", "status", "home", "model"],
         ),
         "fct_sample_flow": flow,
         "fct_la_quarter_outcomes": trends().assign(standardised_value=0.0),

@@ -13,8 +13,7 @@ import pytest
 
 from conftest import ROOT, TARGET
 from sfpc.settings import Paths
-
-CLAUSE = re.compile(r"\b(?:FV\.[A-Z]+\.(?:[A-Z]?\d+|P)|DP\.\d+)\b")
+from sfpc.trace import CLAUSE, cited_clauses, models_of, pytests_of
 
 
 @cache
@@ -74,10 +73,44 @@ def test_marts_have_contracts_with_types_and_comments(manifest: dict[str, Any]) 
             assert column["data_type"] and column["description"], f"{node['name']}.{column['name']}"
 
 
+OUTCOMES = ("became_looked_after", "started_cpp", "plan_days", "kinship_care", "reunified", "unauthorised_absence")
+# What analysts were promised, by mart: more columns may come, these stay.
+PROMISED = {
+    "fct_child_outcomes": (
+        "programme_id child_id la_id index_referral_date financial_year quarter_start_date is_treatment_la is_treated "
+        "age_at_referral_months is_unborn_at_referral is_looked_after_at_referral first_care_start_date "
+        "care_start_la_id age_at_care_start_months is_treated_at_care_start gender ethnicity ethnic_group is_disabled "
+        "is_fsm is_uasc previous_cpp_count primary_need has_become_looked_after has_started_cpp plan_days cpp_days "
+        "cin_plan_days plan_observable_share cin_episode_days is_kinship_first_placement is_reunified "
+        "unauthorised_absence_pct "
+        + " ".join(f"is_in_sample__{outcome} is_fully_observed__{outcome}" for outcome in OUTCOMES)
+    ),
+    "fct_absence_terms": (
+        "programme_id child_id term_order sessions_possible_count unauthorised_absence_count months_since_referral"
+    ),
+    "fct_la_quarter_outcomes": (
+        "programme_id outcome_id la_id quarter_start_date numerator denominator_count value standardised_value "
+        "standardised_change change_standard_error"
+    ),
+    "fct_cem_strata": "covariate_stratum_id year_stratum_id",
+    "fct_sample_flow": "programme_id outcome_id la_id is_treatment_la is_after_go_live step entry_count",
+    "fct_referral_spells": "referral_id child_id la_id referral_date closure_date is_nfa primary_need",
+    "fct_care_periods": "care_period_id child_id la_id care_start_date care_end_date",
+    "dim_local_authorities": "la_id la_name la_codes",
+    "dim_protocol_definitions": "clause wording status model tests",
+}
+
+
+def test_marts_have_the_columns_that_analysts_were_promised(manifest: dict[str, Any]) -> None:
+    columns = {node["name"]: set(node["columns"]) for node in models(manifest).values()}
+    for mart, promised in PROMISED.items():
+        assert not set(promised.split()) - columns[mart], mart
+
+
 def test_implemented_clauses_have_a_home(manifest: dict[str, Any]) -> None:
     cited_by_models = {c for n in models(manifest).values() for c in n["config"]["meta"].get("protocol_ref", [])}
     python = "\n".join(p.read_text(encoding="utf-8") for p in sources_of((".py",), "python/src"))
-    cited_by_python = set(expand(python))
+    cited_by_python = cited_clauses(python)
     for clause, row in clauses().items():
         if row["status"] == "planned":
             continue
@@ -85,20 +118,6 @@ def test_implemented_clauses_have_a_home(manifest: dict[str, Any]) -> None:
             assert clause in cited_by_models, f"{clause} is marked implemented in SQL; no model cites it"
         if "python" in row["home"] or "landing" in row["home"]:
             assert clause in cited_by_python, f"{clause} is marked implemented in Python; no module cites it"
-
-
-def expand(text: str) -> list[str]:
-    """Clause ids in a text; 'FV.CEM.9 to .11' and 'FV.CEM.1, .9' count as what they say."""
-    found = CLAUSE.findall(text)
-    for start, prefix, first, last in (
-        (m.start(), m.group(1), int(m.group(2)), int(m.group(3)))
-        for m in re.finditer(r"((?:FV\.[A-Z]+|DP)\.)(\d+) (?:to|-) (?:\1|\.)(\d+)", text)
-    ):
-        assert start >= 0
-        found += [f"{prefix}{n}" for n in range(first, last + 1)]
-    for match in re.finditer(r"((?:FV\.[A-Z]+)\.)\d+((?:, | and |,? ?\.)\.?\d+)+", text):
-        found += [f"{match.group(1)}{n}" for n in re.findall(r"\.(\d+)", match.group(0))]
-    return found
 
 
 def test_no_citation_of_a_clause_that_does_not_exist() -> None:
@@ -182,12 +201,68 @@ def test_no_double_quoted_identifier_or_engine_hash_in_models() -> None:
         assert not re.search(r"(?<!_)\bhash\(", code), path.name
 
 
+DEFINITIONS = re.compile(r"FV\.(?:PROG|SAMPLE|OUT|TREAT|COV)\.\w+|FV\.CEM\.[1-8]|FV\.MATCH\.[1-3]")
+
+
+def citing_tests(manifest: dict[str, Any], clause: str) -> list[str]:
+    """Tests whose own text cites a clause: unit tests, singular tests, pytest, and the hand-written children."""
+    found = [n["name"] for n in manifest["unit_tests"].values() if clause in cited_clauses(n["description"] or "")]
+    for path in [*sources_of((".sql",), "tests/dbt"), ROOT / "tests/reference/hand_cases.py"]:
+        if clause in cited_clauses(path.read_text(encoding="utf-8")):
+            found.append(path.name)
+    return found + pytests_of(ROOT, clause)
+
+
+def test_every_definition_has_a_model_and_a_test(manifest: dict[str, Any]) -> None:
+    """Samples, outcomes, treatment, covariates, strata keys, trends: a model, tests on it, and one that says so."""
+    defined = [clause for clause in clauses() if DEFINITIONS.fullmatch(clause)]
+    assert len(defined) == 38
+    for clause in defined:
+        models = models_of(manifest, clause)
+        assert models, f"no model cites {clause}"
+        on_them = [
+            node["name"]
+            for node in [*manifest["nodes"].values(), *manifest["unit_tests"].values()]
+            if node["resource_type"] in {"test", "unit_test"} and set(node["depends_on"]["nodes"]) & set(models)
+        ]
+        assert on_them, f"no test on the models that cite {clause}"
+        assert citing_tests(manifest, clause), f"no test says that it tests {clause}"
+
+
+def test_register_in_the_warehouse_is_complete_and_true(synthetic: Paths, manifest: dict[str, Any]) -> None:
+    """Every clause once, with the models that cite it and no other; planned outcomes of a programme beside them."""
+    from conftest import querying
+
+    with querying(synthetic) as connection:
+        rows = connection.execute(
+            "select clause, wording, status, model, tests from marts.dim_protocol_definitions"
+        ).fetchall()
+    listed = {row[0]: row[1:] for row in rows}
+    assert len(listed) == len(rows)
+    for clause, seed in clauses().items():
+        wording, status, model, tests = listed.pop(clause)
+        assert (wording, status) == (seed["wording"], seed["status"])
+        assert sorted((model or "").split(", ")) == sorted(models_of(manifest, clause).values() or [""]), clause
+        assert tests > 0 or not DEFINITIONS.fullmatch(clause), clause
+    with (ROOT / "seeds/protocol/planned_outcomes.csv").open(newline="", encoding="utf-8") as handle:
+        planned = {f"{row['clause']}:{row['outcome_id']}": row["label"] for row in csv.DictReader(handle)}
+    assert set(listed) == set(planned)
+    for clause, (wording, status, model, tests) in listed.items():
+        assert planned[clause] in wording and (status, model, tests) == ("planned", None, 0)
+
+
+def test_planned_outcomes_are_read_by_the_register_alone(manifest: dict[str, Any]) -> None:
+    (seed,) = (key for key, node in manifest["nodes"].items() if node["name"] == "planned_outcomes")
+    readers = [node["name"] for node in models(manifest).values() if seed in node["depends_on"]["nodes"]]
+    assert readers == ["dim_protocol_definitions"]
+
+
 def test_register_in_the_warehouse_names_the_models(synthetic: Paths) -> None:
     from conftest import querying
 
     with querying(synthetic) as connection:
         row = connection.execute(
-            "select model_names, data_test_count from marts.dim_protocol_definitions where clause = 'FV.OUT.P'"
+            "select model, tests from marts.dim_protocol_definitions where clause = 'FV.OUT.P'"
         ).fetchone()
     assert row is not None
     assert "int_outcomes__became_looked_after" in row[0]

@@ -83,6 +83,15 @@ def test_worked_questions_run(synthetic: Paths, tmp_path: Path) -> None:
         connection.close()
 
 
+def test_every_mart_has_a_worked_question_and_a_row_in_the_readme() -> None:
+    queries = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "analysis").glob("*.sql"))
+    rows = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    for path in sorted((ROOT / "models/marts").rglob("*.sql")):
+        assert f"ref('{path.stem}')" in queries, f"no query of analysis/ reads {path.stem}"
+        (row,) = [line for line in rows if f"`{path.stem}`" in line.split("|")[1]]
+        assert "(analysis/" in row and "?" in row.split("|")[3], f"README: {path.stem} has no example question"
+
+
 def test_readme_names_every_worked_question() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for path in (ROOT / "analysis").glob("*.sql"):
@@ -111,6 +120,32 @@ def test_trial_period_and_treatment_of_the_protocol(synthetic: Paths) -> None:
         ).fetchall()
     assert period == [("2021-01-01", "2023-05-31")]
     assert [d[0] for d in live] == ["2021-07-01", "2021-11-01", "2022-03-01", "2022-07-01", "2022-11-01"]
+
+
+def test_trial_periods_of_the_sister_programmes(synthetic: Paths) -> None:
+    """FV.PROG.3, FV.PROG.5: the evaluators' own windows come out of their rows; a withdrawn LA is not treated."""
+    connection = duckdb.connect(str(synthetic.build_db), read_only=True)
+    try:
+        found = connection.execute(
+            "select programme_id, trial_start_date::varchar, trial_end_date::varchar "
+            "from intermediate.int_programmes__trial_periods order by 1"
+        ).fetchall()
+        ages = connection.execute(
+            "select programme_id, minimum_age_years, maximum_age_years from seeds.programmes order by 1"
+        ).fetchall()
+        withdrawn = connection.execute(
+            "select count(*), sum(is_treatment_la::integer) from intermediate.int_programmes__local_authorities "
+            "where role = 'treatment_withdrawn'"
+        ).fetchone()
+    finally:
+        connection.close()
+    assert found == [
+        ("family_safeguarding", "2020-03-01", "2022-11-24"),
+        ("family_valued", "2021-01-01", "2023-05-31"),
+        ("no_wrong_door", "2019-10-01", "2022-03-31"),
+    ]
+    assert ages == [("family_safeguarding", 0, 12), ("family_valued", 0, 17), ("no_wrong_door", 12, 17)]
+    assert withdrawn == (1, 0)
 
 
 def test_registered_children_are_nowhere(synthetic: Paths, tmp_path: Path) -> None:

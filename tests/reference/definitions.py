@@ -22,6 +22,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -299,7 +300,7 @@ class Children:
 
 
 def referral_spells(
-    cin_records: Iterable[Row], children: Children, seeds: dict, returns: Returns, activities: Iterable[Row] = ()
+    cin_records: Iterable[Row], children: Children, seeds: dict, returns: Returns, activities: list[Row]
 ) -> list[Row]:
     """One row per area, child and referral date, joined over the returns that report it (A.7).
 
@@ -309,7 +310,8 @@ def referral_spells(
     need from the earliest return that has a valid code.
 
     is_need: no further action, RC8 and RC9 are no episodes of need (FV.SAMPLE.6). open_until: the first day on
-    which it was open no more, None where it still is, the referral date where it never was (D31).
+    which it was open no more, None where it still is, the referral date where it never was (D31). factors: the codes
+    that any assessment under it shows, in any return (A.4).
     """
     not_need = {
         tidy(r["closure_reason_code"]) for r in seeds["closure_reason_codes"] if not is_yes(r["is_episode_of_need"])
@@ -318,6 +320,10 @@ def referral_spells(
         (children.areas.la_id(row["la_code"]), children.child_of(row, "CIN"), as_date(row["referral_date"]))
         for row in activities
     }
+    factors: dict[tuple, set[str]] = defaultdict(set)
+    for row in activities:
+        key = children.areas.la_id(row["la_code"]), children.child_of(row, "CIN"), as_date(row["referral_date"])
+        factors[key] |= factors_of(row)
     needs = {tidy(r["primary_need_code"]): int(r["primary_need"]) for r in seeds["primary_need_codes"]}
     reports: dict[tuple, list[Row]] = defaultdict(list)
     for row in cin_records:
@@ -342,9 +348,16 @@ def referral_spells(
                 "is_need": not is_nfa and closure_reason not in not_need,
                 "open_until": referral_date if is_nfa else open_until,
                 "primary_need": _earliest_need(rows, needs),
+                "factors": factors[la_id, child_id, referral_date],
             }
         )
     return spells
+
+
+def factors_of(row: Row) -> set[str]:
+    """The factor codes of an assessment, which a row holds joined by commas; none of another row."""
+    listed = (tidy(row.get("assessment_factors")) or "").split(",")
+    return {code.strip() for code in listed} - {""}
 
 
 def _unseen_end(rows: list[Row], la_id: str, returns: Returns) -> date | None:
@@ -358,14 +371,13 @@ def _has_plan(row: Row) -> bool:
 
 
 def _latest_closure(rows: list[Row]) -> tuple[date | None, str | None]:
-    """Closure date and reason, each from the latest return with a value (within a return: the later)."""
-    dates = [(int(r["return_year"]), as_date(r["closure_date"])) for r in rows if r.get("closure_date")]
-    reasons = [
-        (int(r["return_year"]), as_date(r.get("closure_date")) or date.min, tidy(r["closure_reason"]))
+    """The closure of the latest return that states one, with its own reason (D6, D66); within a return the later."""
+    stated = [
+        (bool(r.get("closure_date")), int(r["return_year"]), as_date(r["closure_date"]), tidy(r.get("closure_reason")))
         for r in rows
-        if tidy(r.get("closure_reason"))
     ]
-    return (max(dates)[1] if dates else None), (max(reasons)[2] if reasons else None)
+    _, _, day, reason = max(stated, key=lambda c: (*c[:2], c[2] or date.min, c[3] or ""))
+    return day, reason
 
 
 def _earliest_need(rows: list[Row], needs: dict[str | None, int]) -> int | None:
@@ -407,7 +419,8 @@ def plans(cin_records: Iterable[Row], children: Children, spells: list[Row], ret
             end = max(stated)[1]
         else:
             closures = [closed[la_id, child_id, as_date(r["referral_date"])] for r in rows]
-            all_closed = all(c is not None for c in closures)
+            # A closure before the plan began cannot have ended it (D66).
+            all_closed = all(c is not None and c >= start for c in closures)
             end = max(closures) if all_closed else _unseen_end(rows, la_id, returns)
         out.append({"la_id": la_id, "child_id": child_id, "kind": kind, "start_date": start, "end_date": end})
     return out
@@ -418,12 +431,13 @@ def plans(cin_records: Iterable[Row], children: Children, spells: list[Row], ret
 # ---------------------------------------------------------------------------------------------------
 
 
-TABLE_OF_KIND = {"cin": "cin_records", "cla": "cla_episodes"}
+TABLE_OF_KIND = {"cin": "cin_records", "cla": "cla_episodes", "assessment": "cin_assessments"}
 
 
 class Returns:
     """Which returns the extracts hold: years by LA code, for the census (cin) and looked-after children (cla).
 
+    assessment: censuses that hold factors of assessments, which national extracts never do.
     windows: the days to which landing cut the rows of a table (D8), where it did.
     """
 
@@ -434,12 +448,14 @@ class Returns:
         seeds: dict,
         areas: Areas,
         windows: Iterable[Row] = (),
+        assessments: Iterable[Row] = (),
     ) -> None:
         self.areas = areas
-        self.sent: dict[str, set[tuple[str | None, int]]] = {"cin": set(), "cla": set()}
+        self.sent: dict[str, set[tuple[str | None, int]]] = {"cin": set(), "cla": set(), "assessment": set()}
         self._last_years: dict[tuple[str, str], int] = {}
         self._has: dict[tuple[str, str, int], bool] = {}
-        for kind, rows in (("cin", cin_records), ("cla", cla_episodes)):
+        with_factors = (row for row in assessments if factors_of(row))
+        for kind, rows in (("cin", cin_records), ("cla", cla_episodes), ("assessment", with_factors)):
             for row in rows:
                 self.sent[kind].add((tidy(row["la_code"]), int(row["return_year"])))
         self.windows = {r["landing_table"]: (as_date(r["first_date"]), as_date(r["last_date"])) for r in windows}
@@ -500,8 +516,10 @@ def care_periods(cla_episodes: Iterable[Row], children: Children, seeds: dict, r
         report = _report_of_episode(row)
         latest[key] = max(report, latest.get(key, report))
     episodes: dict[tuple, list[Row]] = defaultdict(list)
-    for (la_id, child_id, start), (year, _, end, ceased, new, placement) in sorted(latest.items()):
+    for (la_id, child_id, start), (year, _, end, ceased, new, placement, stated) in sorted(latest.items()):
         episode = {
+            # A period cannot start after one of its episodes (C.1).
+            "stated_start": stated if date.min < stated <= start else None,
             "start": start,
             "end": None if end == date.min else end,
             "ceased": ceased,
@@ -528,7 +546,8 @@ def _report_of_episode(row: Row) -> tuple:
     if ceased == "-10":
         end, ceased = None, None
     new, placement = tidy(row.get("reason_for_new_episode")), tidy(row.get("placement"))
-    return int(row["return_year"]), end is not None, end or date.min, ceased or "", new or "", placement or ""
+    stated = as_date(row.get("period_start_date")) or date.min
+    return int(row["return_year"]), end is not None, end or date.min, ceased or "", new or "", placement or "", stated
 
 
 def chain_episodes(episodes: list[Row]) -> list[Row]:
@@ -548,22 +567,33 @@ def chain_episodes(episodes: list[Row]) -> list[Row]:
     out = []
     for number, of_period in enumerate(periods):
         last = of_period[-1]
-        following = periods[number + 1][0]["start"] if number + 1 < len(periods) else None
+        following = _start_of(periods[number + 1]) if number + 1 < len(periods) else None
         goes_on = last["ceased"] == "X1" and following is None and last["over_by"] is None
         stated = None if goes_on else last["end"]
         end = min((d for d in (stated or last["over_by"], following) if d is not None), default=None)
         out.append(
             {
-                "care_start_date": of_period[0]["start"],
+                "care_start_date": _start_of(of_period),
                 "care_end_date": end,
-                "end_reason": (last["ceased"] or None) if stated is not None and stated == end else None,
-                "placements": [episode["placement"] or None for episode in of_period],
+                "end_reason": last["ceased"] if last["ceased"] not in {"", "X1"} and stated and stated == end else None,
+                "is_end_inferred": stated is None and end is not None,
+                # Where the first episode is not seen, neither is the first placement (C.1).
+                "placements": [e["placement"] or None for e in of_period]
+                if _start_of(of_period) == of_period[0]["start"]
+                else [None],
             }
         )
     return out
 
 
+def _start_of(episodes: list[Row]) -> date:
+    """The start of a period: of its first episode, or an earlier one that the file of one row a year states (D42)."""
+    return min(episode["stated_start"] or episode["start"] for episode in episodes)
+
+
 def _begins_a_period(episode: Row, previous: Row) -> bool:
+    if episode["stated_start"] and previous["stated_start"]:
+        return bool(episode["stated_start"] != previous["stated_start"])
     is_start = episode["new"] == "S"
     if previous["end"] is None:
         return is_start
@@ -584,6 +614,7 @@ class Reading:
     def __init__(self, row: Row, seeds: dict) -> None:
         self.outcome_id, self.reading_id = row["outcome_id"], row["reading_id"]
         self.is_default = is_yes(row["is_default"])
+        self.is_trend = is_yes(row["is_trend_reading"])
         self.anchor, self.measure = tidy(row["anchor"]), tidy(row["measure"])
         self.window_months = int(row["window_months"]) if row["window_months"] else None
         self.window_terms = int(row["window_terms"]) if row["window_terms"] else None
@@ -619,12 +650,23 @@ class Programme:
         self.readings = [
             Reading(r, seeds) for r in seeds["programme_outcomes"] if r["programme_id"] == self.programme_id
         ]
+        self.samples: dict[str, tuple[str | None, set[str]]] = {
+            tidy(r["sample_id"]) or "": (tidy(r["referral_basis"]), set())
+            for r in seeds["referral_samples"]
+            if r["programme_id"] == self.programme_id
+        }
+        for r in seeds["sample_factors"]:
+            if r["programme_id"] == self.programme_id:
+                self.samples[tidy(r["sample_id"]) or ""][1].add(r["assessment_factor_code"])
 
-    def counts(self, referral: Row) -> bool:
-        """Whether a referral counts on the programme's basis (FV.SAMPLE.6)."""
-        if self.referral_basis == "WITHOUT_NFA":
+    def counts(self, referral: Row, sample_id: str) -> bool:
+        """Whether a referral counts in a sample: on its basis (FV.SAMPLE.6), with one of its factors if it has any."""
+        basis, factors = self.samples.get(sample_id, (self.referral_basis, set()))
+        if factors and not referral["factors"] & factors:
+            return False
+        if basis == "WITHOUT_NFA":
             return not referral["is_nfa"]
-        if self.referral_basis == "EPISODES_OF_NEED":
+        if basis == "EPISODES_OF_NEED":
             return bool(referral["is_need"])
         return True
 
@@ -827,9 +869,10 @@ def previous_cpp_count(record: ChildRecord, day: date, index: Row | None, areas:
     next_start = min((start for start, _ in found if start >= day), default=None)
     stated = []
     for (start, _), reports in found.items():
-        counts = [int(r["cpp_previous_count"]) for r in reports if r.get("cpp_previous_count") is not None]
-        if start == next_start and counts:
-            stated.append(min(counts))
+        first = min(int(r["return_year"]) for r in reports)
+        counts = [r.get("cpp_previous_count") for r in reports if int(r["return_year"]) == first]
+        if start == next_start:
+            stated += [int(c) for c in counts if c is not None]
     return max(len(earlier), *stated, 0)
 
 
@@ -846,14 +889,16 @@ def need_at(day: date, la_id: str, referrals: list[Row]) -> int | None:
 # ---------------------------------------------------------------------------------------------------
 
 
-def index_candidates(referrals: list[Row], programme: Programme) -> list[Row]:
+def index_candidates(referrals: list[Row], programme: Programme, sample_id: str) -> list[Row]:
     """The first referral in the trial period, or several of one day that no rule tells apart (FV.SAMPLE.1).
+
+    sample_id: REFERRAL, or an alternative sample of the programme (FV.PROG.5).
 
     On one day in two LAs: the one with further action, then the one that stayed open longest. An open
     referral has stayed open longest; one without further action and without a closure was never open
     (section 0, fact 3). What is left would go to a hash.
     """
-    in_trial = [r for r in referrals if programme.is_in_trial(r["referral_date"]) and programme.counts(r)]
+    in_trial = [r for r in referrals if programme.is_in_trial(r["referral_date"]) and programme.counts(r, sample_id)]
     return _best_of_first_day(in_trial, "referral_date", _rank_on_the_day)
 
 
@@ -886,23 +931,22 @@ def is_looked_after_at(day: date, periods: list[Row]) -> bool:
 class Anchor:
     """From where a child is followed: its index referral, or the start of its first period of care in the trial.
 
+    kind: REFERRAL, CARE_START, or an alternative sample of referrals by its id.
+
     LA, age and treatment are those at the anchor (FV.TREAT.1).
     """
 
     def __init__(self, kind: str, start: Row, record: ChildRecord, programme: Programme, context: Context) -> None:
         self.kind, self.start, self.la_id = kind, start, start["la_id"]
-        self.day: date = start["referral_date" if kind == "REFERRAL" else "care_start_date"]
+        self.day: date = start["care_start_date" if kind == "CARE_START" else "referral_date"]
         self.birth = birth_of(record)
-        self.is_unborn = (
-            is_unborn_at(self.day, self.la_id, self.birth, record, context.areas)
-            if kind == "REFERRAL"
-            else self.birth is not None and self.birth > (self.day.year, self.day.month)
-        )
+        # A child in care is born, whatever its month of birth says; only a referral can be about the unborn (D66).
+        self.is_unborn = kind != "CARE_START" and is_unborn_at(self.day, self.la_id, self.birth, record, context.areas)
         self.age_months = None
         if self.is_unborn:
             self.age_months = 0
         elif self.birth is not None:
-            self.age_months = months_of((self.day.year, self.day.month)) - months_of(self.birth)
+            self.age_months = max(months_of((self.day.year, self.day.month)) - months_of(self.birth), 0)
         self.is_of_age = programme.is_of_age(self.age_months)
         self.is_treated = programme.is_treated(self.la_id, self.day)
         self.is_looked_after = is_looked_after_at(self.day, record.periods)
@@ -1023,23 +1067,25 @@ def is_of_school_age(birth: tuple[int, int] | None, school_year: int) -> bool:
     return 5 <= (months_of((school_year - 1, 8)) - months_of(birth)) // 12 <= 15
 
 
-def sessions_of(record: ChildRecord, school_year: int, term: str) -> tuple[int, int] | None:
+def sessions_of(record: ChildRecord, school_year: int, term: str, terms: SchoolTerms) -> tuple[int, int] | None:
     """Possible sessions of a term and those missed without authorisation, over all enrolments (C.2).
 
-    None where no enrolment states them (of summer: both halves), and where the year has more sessions than a
-    year can have.
+    An enrolment states a half where it states both figures and the half was collected (D66). None where no enrolment
+    states the term (of summer: both halves), and where the year has more sessions than a year can have.
     """
-    rows = [r for r in record.absence if int(r["school_year"]) == school_year]
-    of_year = [r.get(f"sessions_possible_{half}") or 0 for r in rows for halves in HALVES.values() for half in halves]
-    if sum(of_year) > MOST_SESSIONS_OF_A_YEAR:
+    stated: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for row in (r for r in record.absence if int(r["school_year"]) == school_year):
+        for name, halves in HALVES.items():
+            for half in halves if terms.collected[school_year, name] else ():
+                figures = row[f"sessions_possible_{half}"], row[f"unauthorised_absence_{half}"]
+                if None not in figures:
+                    stated[half].append(figures)
+    if sum(possible for halves in stated.values() for possible, _ in halves) > MOST_SESSIONS_OF_A_YEAR:
         return None
-    totals = []
-    for measure in ("sessions_possible", "unauthorised_absence"):
-        halves = [[r[f"{measure}_{half}"] for r in rows if r[f"{measure}_{half}"] is not None] for half in HALVES[term]]
-        if not all(halves):
-            return None
-        totals.append(sum(sum(half) for half in halves))
-    return totals[0], totals[1]
+    of_term = [stated[half] for half in HALVES[term]]
+    if not all(of_term):
+        return None
+    return sum(p for half in of_term for p, _ in half), sum(u for half in of_term for _, u in half)
 
 
 class Term:
@@ -1076,7 +1122,7 @@ def absence_terms(reading: Reading, anchor: Anchor, record: ChildRecord, context
             school_year,
             term,
             anchor,
-            sessions_of(record, school_year, term) if context.terms.collected[school_year, term] else None,
+            sessions_of(record, school_year, term, context.terms),
         )
         for order, (begin, school_year, term) in enumerate(following, start=1)
     ]
@@ -1091,7 +1137,7 @@ def is_in_sample(reading: Reading, anchor: Anchor, record: ChildRecord, context:
     """Whether a child is in the sample of a reading; whether its window is observed is asked elsewhere."""
     if reading.is_already_looked_after_excluded and anchor.is_looked_after:
         return False
-    if reading.measure == "FIRST_PLACEMENT" and anchor.kind == "REFERRAL":
+    if reading.measure == "FIRST_PLACEMENT" and anchor.kind != "CARE_START":
         return bool(first_care_in(Window(reading, anchor, context), record))
     if reading.measure == "POOLED_TERMS":
         terms = absence_terms(reading, anchor, record, context)
@@ -1123,9 +1169,11 @@ def is_fully_observed(
     """Whether the returns show the outcome: they cover the window (FV.SAMPLE.5, D8), and state what is asked of them.
 
     The LA must have returned the outcome's source in every year of the window, and the source of the anchor (the
-    census for a referral, the return on looked-after children for a start of care) since the trial began.
+    census for a referral, with assessments for a sample by their factors, the return on looked-after children for a
+    start of care) since the trial began.
     """
-    entries = "cin" if anchor.kind == "REFERRAL" else "cla"
+    goes_by_factors = bool(programme.samples.get(anchor.kind, (None, set()))[1])
+    entries = "cla" if anchor.kind == "CARE_START" else "assessment" if goes_by_factors else "cin"
     if not context.returns.cover(entries, anchor.la_id, programme.trial_start, anchor.day):
         return False
     if reading.measure == "POOLED_TERMS":
@@ -1333,7 +1381,7 @@ def outcome_columns(
             }
             if reading.outcome_id == "plan_days":
                 wide["plan_observable_share"] = observable_share(reading, Window(reading, anchor, context))
-        if reading.measure in DAYS_COLUMNS:
+        if reading.measure in DAYS_COLUMNS and reading.anchor == "REFERRAL":
             wide[DAYS_COLUMNS[reading.measure]] = value
     return wide, values
 
@@ -1342,7 +1390,7 @@ def stratum_keys(anchor: Anchor, record: ChildRecord, context: Context) -> Row:
     """What children are matched on exactly, coarsened, at the anchor of the outcome (FV.CEM.2 to 8)."""
     gender = 0 if anchor.is_unborn else gender_of(record, context.gender_codes)
     assert anchor.age_months is not None
-    index = anchor.start if anchor.kind == "REFERRAL" else None
+    index = None if anchor.kind == "CARE_START" else anchor.start
     return {
         "la_id": anchor.la_id,
         "anchor_date": anchor.day,
@@ -1437,7 +1485,12 @@ def evaluate(
     children = Children(tables["cin_records"], tables["cla_children"], areas)
     activities = [row for name in ("cin_assessments", "cin_section47") for row in tables.get(name, [])]
     returns = returns or Returns(
-        tables["cin_records"], tables["cla_episodes"], seeds, areas, tables.get("data_windows", [])
+        tables["cin_records"],
+        tables["cla_episodes"],
+        seeds,
+        areas,
+        tables.get("data_windows", []),
+        tables.get("cin_assessments", []),
     )
     found: dict[str, list[Row]] = {
         "referral_spells": referral_spells(tables["cin_records"], children, seeds, returns, activities),
@@ -1487,27 +1540,35 @@ def add_child(
 ) -> None:
     """Add the rows of one child in one programme."""
     referrals = [
-        Anchor("REFERRAL", r, record, programme, context) for r in index_candidates(record.referrals, programme)
+        Anchor("REFERRAL", r, record, programme, context)
+        for r in index_candidates(record.referrals, programme, "REFERRAL")
     ]
     cares = [Anchor("CARE_START", q, record, programme, context) for q in care_candidates(record.periods, programme)]
+    key = {"programme_id": programme.programme_id, "child_id": child_id}
+    nobody: dict[str, Anchor | None] = dict.fromkeys(["REFERRAL", "CARE_START", *programme.samples])
+    for sample_id in programme.samples:
+        for number, start in enumerate(index_candidates(record.referrals, programme, sample_id)):
+            anchor = Anchor(sample_id, start, record, programme, context)
+            _, values = outcome_columns({**nobody, sample_id: anchor}, record, programme, context)
+            found["outcome_values"] += [{**key, **value, "is_alternative": number > 0} for value in values]
     if not referrals and not cares:
         return
     candidates = []
-    for referral in referrals or [None]:
-        for care in cares or [None]:
-            wide, values = outcome_columns({"REFERRAL": referral, "CARE_START": care}, record, programme, context)
-            row = child_row(child_id, referral, care, record, programme, context) | wide
-            candidates.append((row, values))
+    for referral, care in product(referrals or [None], cares or [None]):
+        anchors = {**nobody, "REFERRAL": referral, "CARE_START": care}
+        wide, values = outcome_columns(anchors, record, programme, context)
+        row = child_row(child_id, referral, care, record, programme, context) | wide
+        candidates.append((row, values, anchors))
     candidates.sort(key=lambda c: _hash_of(c[0]))
-    rows = [row for row, _ in candidates]
+    rows = [row for row, _, _ in candidates]
     found["child_outcomes"].append({**rows[0], "tie_candidates": rows if len(rows) > 1 else []})
-    key = {"programme_id": programme.programme_id, "child_id": child_id}
-    for number, (_, values) in enumerate(candidates):
+    for number, (_, values, _) in enumerate(candidates):
         found["outcome_values"] += [{**key, **value, "is_alternative": number > 0} for value in values]
-    anchors = {a.kind: a for a in referrals[:1] + cares[:1]}
     for value in candidates[0][1]:
+        of_value = candidates[0][2][value["anchor"].upper()]
         if value["is_default"] and value["outcome_value"] is not None and len(candidates) == 1:
-            keys = stratum_keys(anchors[value["anchor"].upper()], record, context)
+            assert of_value is not None
+            keys = stratum_keys(of_value, record, context)
             found["cem_strata"].append({**key, "outcome_id": value["outcome_id"], **keys})
     for reading in programme.readings:
         if reading.measure == "POOLED_TERMS" and reading.is_default and referrals and referrals[0].is_of_age:

@@ -26,6 +26,7 @@ class Case:
 
     outcome: the expected values of its wide row; None: it has none. values: (is_in_sample, is_fully_observed,
     outcome_value) by outcome and reading. terms: (school year, term, possible, unauthorised), None where not measured.
+    without: outcomes and readings of which it has no row, being in no sample of theirs.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Case:
     tie_la_ids: list[str] = field(default_factory=list)
     values: dict[tuple[str, str], tuple[bool, bool, Any]] = field(default_factory=dict)
     terms: list[tuple[int, str, int | None, int | None]] | None = None
+    without: list[tuple[str, str]] = field(default_factory=list)
     programme_id: str = "family_valued"
 
     @property
@@ -240,7 +242,18 @@ def all_tables(cases: list[Case] | None = None) -> dict[str, list[Row]]:
         ],
         "npd_pupils": [],
         "npd_absence": [],
-        "cin_assessments": [],
+        "cin_assessments": [
+            assessment(
+                "BACKGROUND",
+                "2018-03-01",
+                f"{year - 1}-06-01",
+                return_year=year,
+                la_code=code,
+                assessment_factors="21",
+            )
+            for code in codes
+            for year in range(2019, 2026)
+        ],
         "cin_section47": [],
         "la_statistics": [],
         "data_windows": [],
@@ -1663,6 +1676,595 @@ case(
     terms=[(2022, "spring", 60, 3), (2022, "summer", 120, 6)],
 )
 
+# --- Boundaries at which a changed model gave the same answers (tests/mutation) ------------------------
+
+
+def linked(name: str, pupil: str, *las: str) -> list[Row]:
+    """Header rows of 2022 that link the codes of one child in several LAs."""
+    return [looked_after(f"{name}_{la}", 2022, la_code=la, pupil_id=pupil) for la in las]
+
+
+case(
+    "care_from_the_first_day_of_the_trial",
+    "care that starts on 1 January 2021 starts in the trial period",
+    looked_after("CARE_FROM_FIRST_DAY", 2021),
+    episode("CARE_FROM_FIRST_DAY", "2021-01-01", "2021-06-01", "E4A"),
+    child_id=("la", "306", "CARE_FROM_FIRST_DAY"),
+    outcome={"care_start_date": day("2021-01-01"), "la_id": None},
+    values={HOME: (True, True, True)},
+)
+case(
+    "care_in_two_las_the_longer",
+    "two starts of care on one day: the longer one (Newcastle), which did not end with a return home",
+    *linked("CARE_LONGER", "PUPILCARELONGER", "306", "391"),
+    episode("CARE_LONGER_306", "2021-03-05", "2021-05-01", "E4A"),
+    episode("CARE_LONGER_391", "2021-03-05", "2021-09-01", "E13", la_code="391"),
+    child_id=("pupil", "PUPILCARELONGER"),
+    outcome={"care_start_la_id": "391"},
+    values={HOME: (True, True, False)},
+)
+case(
+    "care_in_two_las_one_open",
+    "two starts of care on one day: the one that goes on (Croydon)",
+    *linked("CARE_OPEN", "PUPILCAREOPEN", "306", "391"),
+    episode("CARE_OPEN_306", "2021-03-05"),
+    episode("CARE_OPEN_391", "2021-03-05", "2021-09-01", "E13", la_code="391"),
+    child_id=("pupil", "PUPILCAREOPEN"),
+    outcome={"care_start_la_id": "306"},
+)
+case(
+    "two_las_same_day_both_closed",
+    "both with further action and closed: the one that was open longer (Newcastle)",
+    cin("TWO_LAS_CLOSED", "2022-03-10", pupil_id="PUPILCLOSED", closure_date="2022-03-30", closure_reason="RC7"),
+    cin(
+        "TWO_LAS_CLOSED_N",
+        "2022-03-10",
+        return_year=2023,
+        la_code="391",
+        pupil_id="PUPILCLOSED",
+        closure_date="2022-04-15",
+        closure_reason="RC7",
+    ),
+    child_id=("pupil", "PUPILCLOSED"),
+    outcome={"la_id": "391"},
+)
+case(
+    "turns_18_on_the_last_day_of_the_follow_up",
+    "in care from 1 January 2022, 18 on 1 July 2023, the last day: not before it",
+    looked_after("TURNS_18_LAST_DAY", 2022, birth_year=2005, birth_month=7),
+    episode("TURNS_18_LAST_DAY", "2022-01-01"),
+    child_id=("la", "306", "TURNS_18_LAST_DAY"),
+    values={HOME: (True, True, False), HOME_18: (False, True, None)},
+)
+case(
+    "turns_18_after_the_last_return",
+    "still in care on 31 March 2025, 18 a day later: nothing later is known, so in the sample",
+    looked_after("TURNS_18_AFTER_RETURN", 2022, birth_year=2007, birth_month=4),
+    episode("TURNS_18_AFTER_RETURN", "2021-05-01"),
+    child_id=("la", "306", "TURNS_18_AFTER_RETURN"),
+    values={HOME: (True, True, False), HOME_18: (True, True, False)},
+)
+case(
+    "turns_18_in_the_month_of_the_last_return",
+    "18 on 1 March 2025 and still in care on the 31st",
+    looked_after("TURNS_18_IN_MONTH", 2022, birth_year=2007, birth_month=3),
+    episode("TURNS_18_IN_MONTH", "2021-05-01"),
+    child_id=("la", "306", "TURNS_18_IN_MONTH"),
+    values={HOME: (True, True, False), HOME_18: (False, True, None)},
+)
+case(
+    "one_possible_session",
+    "a single session was possible in a whole year, and missed: a rate all the same",
+    cin("ONE_POSSIBLE_SESSION", "2021-08-31", pupil_id="PUPILABS14"),
+    absence("PUPILABS14", 2022, autumn=(1, 1), spring=(0, 0), summer=(0, 0), summer6th=(0, 0)),
+    child_id=("pupil", "PUPILABS14"),
+    terms=[(2022, "autumn", 1, 1), (2022, "spring", None, None), (2022, "summer", None, None)],
+    values={ABSENCE: (True, True, 100.0)},
+)
+case(
+    "plan_from_the_day_the_case_closed",
+    "a CIN plan that starts on 1 June 2022, when the case closes, and that no return ends: over at once",
+    cin(
+        "PLAN_FROM_CLOSURE",
+        "2022-03-10",
+        return_year=2023,
+        cin_plan_start_date="2022-06-01",
+        closure_date="2022-06-01",
+        closure_reason="RC7",
+    ),
+    child_id=("la", "306", "PLAN_FROM_CLOSURE"),
+    outcome={"plan_days": 0, "cin_plan_days": 0},
+)
+case(
+    "plan_after_the_case_closed",
+    "closed 1 May 2022, a plan from 1 June: the closure did not end it; over by 31 March 2023, 303 days (D66)",
+    cin(
+        "PLAN_AFTER_CLOSURE",
+        "2022-03-10",
+        return_year=2023,
+        cpp_start_date="2022-06-01",
+        closure_date="2022-05-01",
+        closure_reason="RC7",
+    ),
+    child_id=("la", "306", "PLAN_AFTER_CLOSURE"),
+    outcome={"plan_days": 303, "cpp_days": 303, "has_started_cpp": True},
+)
+for kind, days_column in (("cin_plan", "cin_plan_days"), ("cpp", "cpp_days")):
+    case(
+        f"{kind}_that_disappears_before_another",
+        "a plan from 1 April 2022 in no return after 2023 (364 days to 31 March), another from 1 to 11 June 2023",
+        cin(f"{kind}_OTHER".upper(), "2022-03-10", return_year=2023, **{f"{kind}_start_date": "2022-04-01"}),
+        cin(
+            f"{kind}_OTHER".upper(),
+            "2022-03-10",
+            return_year=2024,
+            **{f"{kind}_start_date": "2023-06-01", f"{kind}_end_date": "2023-06-11"},
+        ),
+        child_id=("la", "306", f"{kind}_OTHER".upper()),
+        outcome={"plan_days": 374, days_column: 374},
+    )
+    case(
+        f"{kind}_end_corrected",
+        "a plan from 1 June 2022 that ended on 1 September says one return, on 1 October says the next: 122 days",
+        *(
+            cin(
+                f"{kind}_CORRECTED".upper(),
+                "2022-03-10",
+                return_year=year,
+                **{f"{kind}_start_date": "2022-06-01", f"{kind}_end_date": end},
+            )
+            for year, end in ((2023, "2022-09-01"), (2024, "2022-10-01"))
+        ),
+        child_id=("la", "306", f"{kind}_CORRECTED".upper()),
+        outcome={"plan_days": 122, days_column: 122},
+    )
+case(
+    "short_referrals_within_a_long_one",
+    "open 10 March to 10 September 2022 (184 days), with two short referrals inside, which add nothing",
+    cin("SHORT_WITHIN_LONG", "2022-03-10", return_year=2023, closure_date="2022-09-10", closure_reason="RC7"),
+    cin("SHORT_WITHIN_LONG", "2022-04-01", closure_date="2022-04-11", closure_reason="RC7"),
+    cin("SHORT_WITHIN_LONG", "2022-06-01", closure_date="2022-06-11", closure_reason="RC7"),
+    child_id=("la", "306", "SHORT_WITHIN_LONG"),
+    outcome={"cin_episode_days": 184},
+)
+case(
+    "short_referrals_within_a_long_one_treated",
+    "Warwickshire, open to 28 July 2021: 27 days under the programme, the two short referrals inside add nothing",
+    cin("SHORT_WITHIN_TREATED", "2021-06-01", la_code="937", closure_date="2021-07-28", closure_reason="RC7"),
+    cin("SHORT_WITHIN_TREATED", "2021-07-02", la_code="937", closure_date="2021-07-04", closure_reason="RC7"),
+    cin("SHORT_WITHIN_TREATED", "2021-07-10", la_code="937", closure_date="2021-07-12", closure_reason="RC7"),
+    child_id=("la", "937", "SHORT_WITHIN_TREATED"),
+    outcome={"is_treated_by_days": False},
+)
+for start, is_enough in (("2023-05-04", True), ("2023-05-05", False)):
+    case(
+        f"open_from_{start}_to_the_end_of_the_trial",
+        "open from then on: to 31 May 2023, that day included, 28 or 27 days of the trial period",
+        cin(f"OPEN_FROM_{start}", start, la_code="937"),
+        child_id=("la", "937", f"OPEN_FROM_{start}"),
+        outcome={"is_treated_by_days": is_enough},
+    )
+case(
+    "temporary_placement_then_a_new_period",
+    "nothing but a hospital stay; home and back on one day begins another period, whose placement is not this one's",
+    cin("TEMPORARY_THEN_NEW", "2022-03-10"),
+    episode("TEMPORARY_THEN_NEW", "2022-04-01", "2022-05-01", "E4A", return_year=2023, placement="T1"),
+    episode("TEMPORARY_THEN_NEW", "2022-05-01", placement="U1"),
+    child_id=("la", "306", "TEMPORARY_THEN_NEW"),
+    values={KINSHIP: (True, False, None)},
+)
+case(
+    "unlisted_placement_first",
+    "a first placement that no list has: not known, whatever follows it",
+    cin("UNLISTED_PLACEMENT", "2022-03-10"),
+    episode("UNLISTED_PLACEMENT", "2022-04-01", "2022-05-01", "X1", return_year=2023, placement="ZZ"),
+    episode("UNLISTED_PLACEMENT", "2022-05-01", placement="U1", reason_for_new_episode="P"),
+    child_id=("la", "306", "UNLISTED_PLACEMENT"),
+    values={KINSHIP: (True, False, None)},
+)
+case(
+    "placement_of_the_other_la",
+    "in hospital, then with an aunt in Croydon; between the two Newcastle placed the child in a home",
+    cin("PLACEMENT_OTHER_306", "2022-03-10", pupil_id="PUPILPLACE"),
+    *linked("PLACEMENT_OTHER", "PUPILPLACE", "306", "391"),
+    episode("PLACEMENT_OTHER_306", "2022-04-01", "2022-06-01", "X1", placement="T1"),
+    episode("PLACEMENT_OTHER_306", "2022-06-01", placement="U3", reason_for_new_episode="P"),
+    episode("PLACEMENT_OTHER_391", "2022-04-15", placement="K2", la_code="391"),
+    child_id=("pupil", "PUPILPLACE"),
+    values={KINSHIP: (True, True, True)},
+)
+for number in range(1, 6):
+    # Without the rule a hash would choose: five children, so that it cannot choose rightly every time.
+    case(
+        f"two_starts_of_care_own_la_first_{number}",
+        "referred in Croydon, care starts in two LAs on one day: the placement in Croydon, with an aunt, counts",
+        cin(f"OWN_LA_{number}_306", "2022-03-10", pupil_id=f"PUPILOWN{number}"),
+        *linked(f"OWN_LA_{number}", f"PUPILOWN{number}", "306", "391"),
+        episode(f"OWN_LA_{number}_306", "2022-04-01", placement="U1"),
+        episode(f"OWN_LA_{number}_391", "2022-04-01", "2022-05-01", "E8", placement="K2", la_code="391"),
+        child_id=("pupil", f"PUPILOWN{number}"),
+        values={KINSHIP: (True, True, True)},
+    )
+for nc_year in ("R", "0", "1"):
+    case(
+        f"pupil_premium_in_year_{nc_year}",
+        "pupil premium in an infant year",
+        cin(f"INFANT_{nc_year}", "2022-03-10", pupil_id=f"PUPILINFANT{nc_year}"),
+        census(f"PUPILINFANT{nc_year}", 2021, nc_year=nc_year, ever_fsm_6_p="1"),
+        child_id=("pupil", f"PUPILINFANT{nc_year}"),
+        outcome={"is_fsm": True},
+    )
+case(
+    "previous_plans_stated_first",
+    "the plan's first return says two plans before it, the next one none: the first counts",
+    cin("PREVIOUS_STATED_FIRST", "2022-03-10", cpp_start_date="2022-03-20", cpp_previous_count=2),
+    cin("PREVIOUS_STATED_FIRST", "2022-03-10", return_year=2023, cpp_start_date="2022-03-20", cpp_previous_count=0),
+    child_id=("la", "306", "PREVIOUS_STATED_FIRST"),
+    outcome={"previous_cpp_count": 2},
+)
+for here, there in ((1, 3), (3, 1)):
+    case(
+        f"previous_plans_stated_in_two_las_{here}_{there}",
+        "two LAs start a plan on one day and state one and three plans before it: three",
+        cin(
+            f"STATED_TWICE_{here}",
+            "2022-03-10",
+            pupil_id=f"PUPILTWICE{here}",
+            cpp_start_date="2022-03-20",
+            cpp_previous_count=here,
+        ),
+        cin(
+            f"STATED_TWICE_{here}_N",
+            "2022-03-15",
+            la_code="391",
+            pupil_id=f"PUPILTWICE{here}",
+            cpp_start_date="2022-03-20",
+            cpp_previous_count=there,
+        ),
+        child_id=("pupil", f"PUPILTWICE{here}"),
+        outcome={"previous_cpp_count": 3},
+    )
+case(
+    "plan_of_another_las_referral_of_the_day",
+    "referred to two LAs on one day; the plan from before hangs on Newcastle's referral, so it is not the index's own",
+    cin("PLAN_OF_ANOTHER", "2022-03-10", pupil_id="PUPILANOTHER"),
+    cin(
+        "PLAN_OF_ANOTHER_N",
+        "2022-03-10",
+        la_code="391",
+        pupil_id="PUPILANOTHER",
+        closure_date="2022-03-20",
+        closure_reason="RC7",
+        cpp_start_date="2021-08-22",
+        cpp_end_date="2022-03-15",
+    ),
+    child_id=("pupil", "PUPILANOTHER"),
+    outcome={"la_id": "306", "previous_cpp_count": 1},
+)
+case(
+    "nfa_with_a_plan_in_one_return",
+    "no further action in both returns, a CIN plan in the second",
+    cin("NFA_PLAN_IN_ONE", "2022-03-10", referral_nfa="1"),
+    cin("NFA_PLAN_IN_ONE", "2022-03-10", return_year=2023, referral_nfa="1", cin_plan_start_date="2022-04-05"),
+    child_id=("la", "306", "NFA_PLAN_IN_ONE"),
+    spells=[{"is_nfa": False}],
+)
+for la_day, has_programme in (("2021-05-31", False), ("2021-06-01", True)):
+    case(
+        f"innovation_programme_from_{la_day}",
+        "Norfolk's No Wrong Door began on 1 June 2021: that day has it, the day before does not",
+        cin(f"INNOVATION_{la_day}", la_day, la_code="926"),
+        child_id=("la", "926", f"INNOVATION_{la_day}"),
+        outcome={"has_other_innovation_programme": has_programme},
+    )
+case(
+    "unborn_by_the_flag_in_april",
+    "referred on 10 April 2022: the flag stands in the return that ends in March 2023",
+    cin("UNBORN_IN_APRIL", "2022-04-10", birth_year=None, birth_month=None, is_unborn="1"),
+    child_id=("la", "306", "UNBORN_IN_APRIL"),
+    outcome={"is_unborn_at_referral": True, "age_at_referral_months": 0},
+)
+case(
+    "unborn_says_another_la",
+    "born in January 2022, referred in February; Newcastle's return of that year still has the child as unborn",
+    cin("UNBORN_ELSEWHERE", "2022-02-10", pupil_id="PUPILUNBORN", birth_year=2022, birth_month=1),
+    cin(
+        "UNBORN_ELSEWHERE_N",
+        "2022-03-10",
+        la_code="391",
+        pupil_id="PUPILUNBORN",
+        birth_year=2022,
+        birth_month=1,
+        is_unborn="1",
+    ),
+    child_id=("pupil", "PUPILUNBORN"),
+    outcome={"is_unborn_at_referral": False, "age_at_referral_months": 1},
+)
+case(
+    "legal_status_not_stated",
+    "an episode without a legal status is no short break",
+    cin("LEGAL_STATUS_NOT_STATED", "2022-03-10"),
+    episode("LEGAL_STATUS_NOT_STATED", "2022-05-01", legal_status=None),
+    outcome={"has_become_looked_after": True},
+)
+case(
+    "period_stated_by_a_file_of_one_row_a_year",
+    "the file of one row a year shows two later episodes and the start of the period they belong to (C.1, D42)",
+    cin("PERIOD_STATED", "2021-01-10"),
+    episode("PERIOD_STATED", "2021-06-01", "2021-07-01", "E8", return_year=2022, period_start_date="2021-03-05"),
+    episode("PERIOD_STATED", "2021-09-01", "2022-09-05", "E4A", period_start_date="2021-03-05", placement="U1"),
+    child_id=("la", "306", "PERIOD_STATED"),
+    outcome={"care_start_date": day("2021-03-05")},
+    periods=[("2021-03-05", "2022-09-05")],
+    values={HOME: (True, True, True), KINSHIP: (True, False, None)},
+)
+case(
+    "two_periods_stated_by_a_file_of_one_row_a_year",
+    "another stated start parts two episodes that would be chained",
+    cin("PERIODS_STATED", "2021-01-10"),
+    episode("PERIODS_STATED", "2021-03-05", "2021-09-01", "X1", return_year=2022, period_start_date="2021-03-05"),
+    episode(
+        "PERIODS_STATED",
+        "2021-09-01",
+        "2022-09-05",
+        "E4A",
+        reason_for_new_episode="P",
+        period_start_date="2021-09-01",
+    ),
+    child_id=("la", "306", "PERIODS_STATED"),
+    periods=[("2021-03-05", "2021-09-01"), ("2021-09-01", "2022-09-05")],
+)
+for name, birth, la in (
+    ("EIGHTEEN_IN_A_QUARTER", (2000, 2), "306"),
+    ("TWELVE_IN_A_QUARTER", (2006, 2), "807"),
+    ("ELEVEN_IN_A_QUARTER", (2006, 3), "807"),
+):
+    case(
+        name.lower(),
+        "care from 1 February 2018, before the trial: an entrant to the trend by age alone (FV.MATCH.3)",
+        looked_after(name, 2018, la_code=la, birth_year=birth[0], birth_month=birth[1]),
+        episode(name, "2018-02-01", "2018-09-01", "E4A", la_code=la),
+        child_id=("la", la, name),
+        outcome=None,
+        periods=[("2018-02-01", "2018-09-01")],
+    )
+
+NORTHAMPTONSHIRE = ("940", "941")
+for name, closures, expected in (
+    ("LATER_CLOSURE", (("2021-06-01", "RC7"), ("2021-12-01", "RC8")), ("2021-12-01", "RC8")),
+    ("SAME_CLOSURE", (("2021-06-01", "RC7"), ("2021-06-01", "RC8")), ("2021-06-01", "RC8")),
+    ("ONE_REASON", (("2021-06-01", "RC7"), ("2021-06-01", None)), ("2021-06-01", "RC7")),
+):
+    case(
+        f"two_codes_of_an_area_{name.lower()}",
+        "both codes of the area report one referral in one year, with two needs: the later closure, no need",
+        *(
+            cin(
+                name,
+                "2021-05-10",
+                la_code=code,
+                primary_need=need,
+                closure_date=closure,
+                closure_reason=reason,
+            )
+            for code, need, (closure, reason) in zip(NORTHAMPTONSHIRE, ("N1", "N4"), closures, strict=True)
+        ),
+        child_id=("la", "928", name, "2013-05"),
+        outcome={"primary_need": None},
+        spells=[
+            {
+                "la_code": "940",
+                "closure_date": day(expected[0]),
+                "closure_reason": expected[1],
+                "primary_need": None,
+            }
+        ],
+    )
+case(
+    "two_las_same_day_one_forgets",
+    "open in Croydon for a month; Newcastle forgets its referral of that day after March 2022: 31 days",
+    cin("ONE_FORGETS", "2022-03-10", pupil_id="PUPILFORGETS"),
+    cin(
+        "ONE_FORGETS",
+        "2022-03-10",
+        return_year=2023,
+        pupil_id="PUPILFORGETS",
+        closure_date="2022-04-10",
+        closure_reason="RC7",
+    ),
+    cin("ONE_FORGETS_N", "2022-03-10", la_code="391", pupil_id="PUPILFORGETS"),
+    child_id=("pupil", "PUPILFORGETS"),
+    outcome={"cin_episode_days": 31},
+)
+for kind, days_column in (("cin_plan", "cin_plan_days"), ("cpp", "cpp_days")):
+    name, pupil = f"{kind}_TWO_LAS".upper(), f"PUPIL{kind.upper()}TWO"
+    start, end = f"{kind}_start_date", f"{kind}_end_date"
+    case(
+        f"{kind}_in_two_las_one_forgets",
+        "two LAs start a plan on 1 April 2022: Croydon's is in no return after 2023: 364 days",
+        cin(name, "2022-03-10", return_year=2023, pupil_id=pupil, **{start: "2022-04-01"}),
+        *(
+            cin(
+                f"{name}_N",
+                "2022-03-15",
+                return_year=year,
+                la_code="391",
+                pupil_id=pupil,
+                **{start: "2022-04-01", end: "2022-05-01"},
+            )
+            for year in (2023, 2024)
+        ),
+        child_id=("pupil", pupil),
+        outcome={"plan_days": 364, days_column: 364},
+    )
+case(
+    "plan_ends_with_its_own_case",
+    "Croydon's referral and with it the plan of 1 June closed on 1 July 2022: 30 days; Newcastle's goes on",
+    cin(
+        "OWN_CASE",
+        "2022-03-10",
+        return_year=2023,
+        pupil_id="PUPILOWNCASE",
+        cin_plan_start_date="2022-06-01",
+        closure_date="2022-07-01",
+        closure_reason="RC7",
+    ),
+    cin("OWN_CASE_N", "2022-03-10", return_year=2025, la_code="391", pupil_id="PUPILOWNCASE"),
+    child_id=("pupil", "PUPILOWNCASE"),
+    outcome={"plan_days": 30, "cin_plan_days": 30},
+)
+case(
+    "nfa_beside_an_assessed_referral",
+    "no further action on the first referral; the assessment belongs to the second",
+    cin("NFA_BESIDE", "2022-03-10", referral_nfa="1"),
+    cin("NFA_BESIDE", "2022-06-01"),
+    assessment("NFA_BESIDE", "2022-06-01", "2022-06-10"),
+    child_id=("la", "306", "NFA_BESIDE"),
+    spells=[{"is_nfa": True}, {"is_nfa": False}],
+)
+case(
+    "legal_status_lost_in_a_later_return",
+    "an interim care order in one return, no status in the next, which has the end: one episode",
+    cin("STATUS_LOST", "2022-03-10"),
+    episode("STATUS_LOST", "2022-03-20", return_year=2022),
+    episode("STATUS_LOST", "2022-03-20", "2022-08-01", "E4A", legal_status=None),
+    child_id=("la", "306", "STATUS_LOST"),
+    periods=[("2022-03-20", "2022-08-01")],
+)
+case(
+    "long_respite_and_care_same_day",
+    "a short break that starts with a care order and outlasts it does not stand in for it (B.4)",
+    cin("LONG_RESPITE", "2022-03-10"),
+    episode("LONG_RESPITE", "2022-05-01", "2022-07-10", "E8", legal_status="V3"),
+    episode("LONG_RESPITE", "2022-05-01", "2022-07-01", "E4A", legal_status="L2"),
+    child_id=("la", "306", "LONG_RESPITE"),
+    periods=[("2022-05-01", "2022-07-01")],
+)
+case(
+    "two_ends_in_one_return",
+    "a return has the episode twice: the later end",
+    cin("TWO_ENDS", "2022-03-10"),
+    episode("TWO_ENDS", "2022-05-01", "2022-06-01", "E4A"),
+    episode("TWO_ENDS", "2022-05-01", "2022-08-01", "E4A"),
+    child_id=("la", "306", "TWO_ENDS"),
+    periods=[("2022-05-01", "2022-08-01")],
+)
+case(
+    "open_and_ended_in_one_return",
+    "a return has the episode twice, once still open: the end is what is known more",
+    cin("OPEN_AND_ENDED", "2022-03-10"),
+    episode("OPEN_AND_ENDED", "2022-05-01", return_year=2023),
+    episode("OPEN_AND_ENDED", "2022-05-01", "2022-08-01", "E4A"),
+    child_id=("la", "306", "OPEN_AND_ENDED"),
+    periods=[("2022-05-01", "2022-08-01")],
+)
+for reasons in ((None, "E4A"), ("E4A", None)):
+    name = "REASON_FIRST" if reasons[0] else "REASON_LAST"
+    case(
+        f"reason_stated_once_{name.lower()}",
+        "a return has the episode twice with one end, once without a reason: the reason stated",
+        looked_after(name, 2022),
+        *(episode(name, "2021-05-01", "2021-08-01", reason) for reason in reasons),
+        child_id=("la", "306", name),
+        values={HOME: (True, True, True)},
+    )
+case(
+    "end_after_its_own_return",
+    "the return of 2023 already has the end of 10 May; later ones have nothing more: the stated day counts",
+    cin("END_AFTER_RETURN", "2022-03-10"),
+    episode("END_AFTER_RETURN", "2022-05-01", "2023-05-10", "E4A", return_year=2023),
+    child_id=("la", "306", "END_AFTER_RETURN"),
+    periods=[("2022-05-01", "2023-05-10")],
+)
+case(
+    "two_referrals_in_a_quarter",
+    "before the trial: a plan 12 months and 5 days after the first referral of the quarter is too late (FV.MATCH.3)",
+    cin("TWO_IN_A_QUARTER", "2018-01-10", closure_date="2018-02-10", closure_reason="RC7"),
+    cin("TWO_IN_A_QUARTER", "2018-03-20"),
+    cin("TWO_IN_A_QUARTER", "2018-03-20", return_year=2019, cpp_start_date="2019-01-15"),
+    child_id=("la", "306", "TWO_IN_A_QUARTER"),
+    outcome=None,
+)
+case(
+    "previous_plans_stated_on_the_day",
+    "a plan of last year, and one that starts on the day of the referral and states five before it",
+    cin(
+        "STATED_ON_THE_DAY",
+        "2021-01-05",
+        closure_date="2021-02-05",
+        cpp_start_date="2021-01-10",
+        cpp_end_date="2021-02-01",
+    ),
+    cin("STATED_ON_THE_DAY", "2021-01-20", cpp_start_date="2021-01-20", cpp_previous_count=5),
+    child_id=("la", "306", "STATED_ON_THE_DAY"),
+    outcome={"index_referral_date": day("2021-01-05"), "previous_cpp_count": 0},
+)
+case(
+    "previous_plans_seen_and_stated_on_the_day",
+    "a plan of 2020, and one that starts on the day of the referral and states five before it",
+    cin(
+        "SEEN_AND_STATED",
+        "2020-01-05",
+        closure_date="2020-02-05",
+        closure_reason="RC7",
+        cpp_start_date="2020-01-10",
+        cpp_end_date="2020-02-01",
+    ),
+    cin("SEEN_AND_STATED", "2022-03-10", cpp_start_date="2022-03-10", cpp_previous_count=5),
+    child_id=("la", "306", "SEEN_AND_STATED"),
+    outcome={"previous_cpp_count": 5},
+)
+for census_year in (2016, 2017):
+    case(
+        f"eligible_in_{census_year}",
+        "free meals in the sixth school year back, or the seventh: ever; of the last six years the strata know",
+        cin(f"ELIGIBLE_{census_year}", "2022-03-10", pupil_id=f"PUPILELIGIBLE{census_year}"),
+        census(f"PUPILELIGIBLE{census_year}", census_year, fsm_eligible="1"),
+        census(f"PUPILELIGIBLE{census_year}", 2022),
+        child_id=("pupil", f"PUPILELIGIBLE{census_year}"),
+        outcome={"is_fsm": True},
+    )
+for name, flags in (
+    ("EVER_BLANK", {"ever_fsm_all": None}),
+    ("PREMIUM_BLANK", {"nc_year": "R", "ever_fsm_6_p": None}),
+    ("YEAR_BLANK", {"nc_year": None, "ever_fsm_6_p": "1"}),
+):
+    case(
+        f"census_{name.lower()}",
+        "a blank in the census is not a yes, and not an unknown where a census is there",
+        cin(name, "2022-03-10", pupil_id=f"PUPIL{name}"),
+        census(f"PUPIL{name}", 2021, **flags),
+        child_id=("pupil", f"PUPIL{name}"),
+        outcome={"is_fsm": False},
+    )
+for start in ("2018-02-01", "2022-02-01"):
+    case(
+        f"in_care_from_{start}_age_not_known",
+        "no birth in any return: no age, in no sample and no trend, counted in the flow",
+        looked_after(f"NO_AGE_{start}", 2022, birth_year=None, birth_month=None),
+        episode(f"NO_AGE_{start}", start, "2022-12-01", "E4A"),
+        child_id=("la", "306", f"NO_AGE_{start}"),
+        outcome={"is_in_age_range_at_care_start": False} if start > "2021" else None,
+    )
+case(
+    "unlisted_placement_after_a_temporary_one",
+    "in hospital, then in a placement that no list has, then with an aunt: not known",
+    cin("UNLISTED_SECOND", "2022-03-10"),
+    episode("UNLISTED_SECOND", "2022-04-01", "2022-05-01", "X1", return_year=2023, placement="T1"),
+    episode(
+        "UNLISTED_SECOND",
+        "2022-05-01",
+        "2022-06-01",
+        "X1",
+        return_year=2023,
+        placement="ZZ",
+        reason_for_new_episode="P",
+    ),
+    episode("UNLISTED_SECOND", "2022-06-01", placement="U1", reason_for_new_episode="P"),
+    child_id=("la", "306", "UNLISTED_SECOND"),
+    values={KINSHIP: (True, False, None)},
+)
+
 # --- The sister programmes (FV.PROG.5) ----------------------------------------------------------------
 
 case(
@@ -1718,6 +2320,79 @@ case(
     child_id=("la", "212", "THIRTEEN"),
     programme_id="family_safeguarding",
     outcome={"age_at_referral_months": 156, "is_in_age_range": False},
+)
+
+
+# --- An alternative sample by assessment factors (FV.PROG.5) ------------------------------------------
+# Walsall (335) goes live with Family Safeguarding on 1 September 2020; its trial period is 1 March 2020 to
+# 24 November 2022, its ages 0 to 12. The sample: alcohol, drugs, domestic abuse, mental health (1A to 4C).
+
+IN_SAMPLE_BY_FACTORS = ("became_looked_after", "assessment_factors")
+
+
+def safeguarding(name: str, why: str, *rows: Row, **expected: Any) -> None:
+    """Add a case of Walsall, whose rows carry its name."""
+    child_id = ("la", "335", name.upper())
+    case(name, why, *rows, child_id=child_id, programme_id="family_safeguarding", **expected)
+
+
+safeguarding(
+    "factor_at_the_second_referral",
+    "the first referral's assessment shows neglect only, the second's mental health: the sample begins with the "
+    "second, after go-live, and care on 10 April 2022 lies in its 18 months but not in those of the first",
+    cin("FACTOR_AT_THE_SECOND_REFERRAL", "2020-08-31", la_code="335", closure_date="2020-09-10", closure_reason="RC8"),
+    assessment(
+        "FACTOR_AT_THE_SECOND_REFERRAL", "2020-08-31", "2020-09-01", la_code="335", assessment_factors="16A,14A"
+    ),
+    cin("FACTOR_AT_THE_SECOND_REFERRAL", "2020-10-10", la_code="335"),
+    assessment(
+        "FACTOR_AT_THE_SECOND_REFERRAL", "2020-10-10", "2020-10-11", la_code="335", assessment_factors="16A, 4B"
+    ),
+    episode("FACTOR_AT_THE_SECOND_REFERRAL", "2022-04-10", la_code="335"),
+    outcome={"index_referral_date": day("2020-08-31"), "is_treated": False, "has_become_looked_after": False},
+    values={
+        ("became_looked_after", "default"): (True, True, False),
+        IN_SAMPLE_BY_FACTORS: (True, True, True),
+        ("started_cpp", "assessment_factors"): (True, True, False),
+        # From 10 October 2020 to 31 March 2021: no later return has the referral (D32).
+        ("plan_days", "assessment_factors"): (True, True, 172),
+    },
+)
+safeguarding(
+    "factor_in_a_later_assessment",
+    "the second assessment under the first referral shows drug misuse of a parent: that referral counts",
+    cin("FACTOR_IN_A_LATER_ASSESSMENT", "2020-09-01", la_code="335"),
+    cin("FACTOR_IN_A_LATER_ASSESSMENT", "2020-09-01", return_year=2022, la_code="335"),
+    assessment("FACTOR_IN_A_LATER_ASSESSMENT", "2020-09-01", "2020-09-02", la_code="335", assessment_factors="21"),
+    assessment("FACTOR_IN_A_LATER_ASSESSMENT", "2020-09-01", "2021-09-02", la_code="335", assessment_factors="2B"),
+    outcome={"is_treated": True},
+    values={IN_SAMPLE_BY_FACTORS: (True, True, False)},
+)
+safeguarding(
+    "thirteen_at_the_factor",
+    "born May 2008: 12 at the first referral, 13 at the one whose assessment shows domestic abuse",
+    cin("THIRTEEN_AT_THE_FACTOR", "2021-04-30", la_code="335", birth_year=2008),
+    cin("THIRTEEN_AT_THE_FACTOR", "2021-05-01", la_code="335", birth_year=2008),
+    assessment("THIRTEEN_AT_THE_FACTOR", "2021-05-01", "2021-05-02", la_code="335", assessment_factors="3A,3B"),
+    outcome={"age_at_referral_months": 155, "is_in_age_range": True},
+    without=[IN_SAMPLE_BY_FACTORS],
+)
+safeguarding(
+    "no_such_factor",
+    "5A and 13A are not of the sample, though one holds an A and the other a 3",
+    cin("NO_SUCH_FACTOR", "2020-10-01", la_code="335"),
+    assessment("NO_SUCH_FACTOR", "2020-10-01", "2020-10-02", la_code="335", assessment_factors="5A,13A"),
+    outcome={"index_referral_date": day("2020-10-01")},
+    without=[IN_SAMPLE_BY_FACTORS],
+)
+safeguarding(
+    "factor_before_the_trial",
+    "the factor was found under a referral before the trial period: not under the one in it",
+    cin("FACTOR_BEFORE_THE_TRIAL", "2020-02-29", la_code="335", closure_date="2020-03-20", closure_reason="RC8"),
+    assessment("FACTOR_BEFORE_THE_TRIAL", "2020-02-29", "2020-03-01", la_code="335", assessment_factors="1B"),
+    cin("FACTOR_BEFORE_THE_TRIAL", "2020-10-01", la_code="335"),
+    outcome={"index_referral_date": day("2020-10-01")},
+    without=[IN_SAMPLE_BY_FACTORS],
 )
 
 
@@ -1827,4 +2502,24 @@ made_up(
     ),
     cin("FIRST_REFERRED_TOO_YOUNG", "2020-06-01", la_code="382", birth_year=2015, birth_month=1),
     outcome={"age_at_referral_months": 58, "is_in_age_range": False},
+)
+made_up(
+    "another_basis",
+    "referred without further action on 1 August, with it on 5 November 2019: another sample counts the first",
+    cin("ANOTHER_BASIS", "2019-08-01", la_code="382", referral_nfa="1", primary_need=None),
+    cin("ANOTHER_BASIS", "2019-11-05", la_code="382"),
+    episode("ANOTHER_BASIS", "2020-08-02", la_code="382"),
+    outcome={"index_referral_date": day("2019-11-05"), "has_become_looked_after": True},
+    values={("became_looked_after", "any_basis"): (True, True, False)},
+)
+made_up(
+    "factor_of_its_own_list",
+    "its sample asks for 4A or 16A: 4B under the first referral is neither, 16A under the second begins it",
+    cin("FACTOR_OF_ITS_OWN_LIST", "2019-11-05", la_code="382", closure_date="2019-12-05", closure_reason="RC7"),
+    assessment("FACTOR_OF_ITS_OWN_LIST", "2019-11-05", "2019-11-06", la_code="382", assessment_factors="4B"),
+    cin("FACTOR_OF_ITS_OWN_LIST", "2020-02-05", la_code="382"),
+    assessment("FACTOR_OF_ITS_OWN_LIST", "2020-02-05", "2020-02-06", la_code="382", assessment_factors="16A"),
+    episode("FACTOR_OF_ITS_OWN_LIST", "2021-02-05", la_code="382"),
+    outcome={"index_referral_date": day("2019-11-05"), "has_become_looked_after": False},
+    values={("became_looked_after", "assessed"): (True, True, True)},
 )

@@ -37,7 +37,7 @@ COLUMNS = {
         "cin_plan_start_date",
         "cin_plan_end_date",
     ],
-    "cin_assessments": REFERRAL,
+    "cin_assessments": [*REFERRAL, "assessment_factors"],
     "cin_section47": REFERRAL,
     "cla_children": [*LINKING, "gender", "ethnicity", "uasc_status"],
     "cla_episodes": [
@@ -50,6 +50,7 @@ COLUMNS = {
         "placement",
         "episode_end_date",
         "reason_episode_ceased",
+        "period_start_date",
     ],
     "npd_pupils": [
         "census_year",
@@ -131,6 +132,7 @@ def read_part(
         seeds,
         areas,
         read_rows(landing_dir, "data_windows"),
+        read_rows(landing_dir, "cin_assessments"),
     )
     if every is None and not pupils:
         return Part({name: list(read_rows(landing_dir, name)) for name in COLUMNS}, None, returns)

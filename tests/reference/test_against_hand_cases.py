@@ -51,6 +51,7 @@ def check(case: Case, found: dict[str, list[Row]]) -> None:
     for reading, expected in case.values.items():
         row = values[reading]
         assert (row["is_in_sample"], row["is_fully_observed"], row["outcome_value"]) == expected, (case.why, reading)
+    assert not set(case.without) & set(values), case.why
     if case.terms is not None:
         columns = ("school_year", "term", "sessions_possible_count", "unauthorised_absence_count")
         terms = [tuple(r[c] for c in columns) for r in rows_of(found, "absence_terms", case)]

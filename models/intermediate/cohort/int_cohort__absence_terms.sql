@@ -36,6 +36,7 @@ entries as (
     select
         anchors.anchor_id,
         anchors.cohort,
+        anchors.anchor,
         anchors.programme_id,
         anchors.child_id,
         terms.term_number,
@@ -50,7 +51,7 @@ entries as (
     inner join {{ ref('int_cohort__following_terms') }} as terms
         on anchors.anchor_date = terms.anchor_date and programmes.term_count >= terms.term_number
     inner join {{ ref('int_children__characteristics') }} as children on anchors.child_id = children.child_id
-    where anchors.anchor = 'referral'
+    where anchors.anchor <> 'care_start'
 ),
 
 stated as (
@@ -80,6 +81,7 @@ stated as (
 select
     anchor_id,
     cohort,
+    anchor,
     programme_id,
     child_id,
     term_number,

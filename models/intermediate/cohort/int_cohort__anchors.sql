@@ -6,7 +6,7 @@
 with anchors as (
     select
         'trial' as cohort,
-        'referral' as anchor,
+        anchor,
         programme_id,
         child_id,
         la_id,

@@ -1,11 +1,12 @@
 {{ config(materialized='table') }}
 
--- Who is in a trial and from which day: by the first referral in the trial period, and by the first start of care in it
--- for outcomes that begin there. Treated: that day is on or after the go-live day of a treatment LA (FV.TREAT.1).
+-- Who is in a trial and from which day: by the first referral in the trial period, by the first one of an alternative
+-- sample, and by the first start of care for outcomes that begin there. Treated: that day is on or after the go-live
+-- day of a treatment LA (FV.TREAT.1).
 with entries as (
     select
         programme_id,
-        'referral' as anchor,
+        anchor,
         child_id,
         la_id,
         index_referral_date as anchor_date,

@@ -1,8 +1,9 @@
 {{ config(materialized='table') }}
 
--- The referral with which a child enters a trial (FV.SAMPLE.1).
+-- The referral with which a child enters a trial, in each sample of the programme (FV.SAMPLE.1, FV.PROG.5).
 select
     programme_id,
+    anchor,
     child_id,
     la_id,
     referral_id,

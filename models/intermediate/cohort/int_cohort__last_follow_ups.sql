@@ -3,9 +3,11 @@
 select
     readings.programme_id,
     readings.outcome_id,
+    readings.reading_id,
+    readings.is_default,
+    readings.window_months,
     {{ follow_up_end('periods.trial_end_date', 'readings', 'terms') }} as last_follow_up_date
 from {{ ref('programme_outcomes') }} as readings
 inner join {{ ref('int_programmes__trial_periods') }} as periods on readings.programme_id = periods.programme_id
 left join {{ ref('int_cohort__following_terms') }} as terms
     on periods.trial_end_date = terms.anchor_date and readings.window_terms = terms.term_number
-where readings.is_default

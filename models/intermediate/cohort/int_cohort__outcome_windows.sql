@@ -63,6 +63,13 @@ last_returns as (
     group by la_id
 ),
 
+samples_by_factors as (
+    select distinct
+        programme_id,
+        sample_id
+    from {{ ref('sample_factors') }}
+),
+
 -- Where a programme censors at 18, the window ends the day before the birthday (FV.SAMPLE.5).
 windows as (
     select
@@ -83,7 +90,8 @@ windows as (
 -- Turning 18 before care ends is asked of the end of care or the end of the follow-up, whichever is first, or of the
 -- end alone; of care that goes on, up to the last return (FV.SAMPLE.3, DECISIONS D50).
 -- Covered: the area returned the outcome's source in every year of the window, the data window reaches around it,
--- and the referrals or starts of care among which this one is the first were returned too (DECISIONS D8). School
+-- and the referrals or starts of care among which this one is the first were returned too, with their assessments where
+-- these decide (DECISIONS D8, D62). School
 -- absence comes in national files, whose terms are judged where the outcome is made.
 select
     windows.window_id,
@@ -131,10 +139,16 @@ left join {{ ref('int_programmes__coverage') }} as coverage
         and windows.source_kind = coverage.source_kind
         and {{ return_year('windows.window_start_date') }} = coverage.first_return_year
         and {{ return_year('windows.window_end_date') }} = coverage.last_return_year
+left join samples_by_factors
+    on windows.programme_id = samples_by_factors.programme_id and windows.anchor = samples_by_factors.sample_id
 left join {{ ref('int_programmes__coverage') }} as entry_coverage
     on
         windows.la_id = entry_coverage.la_id
-        and entry_coverage.source_kind = case when windows.anchor = 'referral' then 'cin' else 'cla' end
+        and entry_coverage.source_kind = case
+            when windows.anchor = 'care_start' then 'cla'
+            when samples_by_factors.sample_id is not null then 'assessment'
+            else 'cin'
+        end
         and {{ return_year('windows.entry_start_date') }} = entry_coverage.first_return_year
         and {{ return_year('windows.window_start_date') }} = entry_coverage.last_return_year
 left join last_returns on windows.la_id = last_returns.la_id

@@ -5,7 +5,7 @@
 -- child stands in step 8, as one without a window does.
 with candidates as (
     select
-        'referral' as anchor,
+        anchor,
         programme_id,
         child_id,
         la_id,
@@ -43,7 +43,7 @@ steps as (
     select
         entries.programme_id,
         readings.outcome_id,
-        case entries.anchor when 'referral' then 'referral' else 'start of care' end as entry_name,
+        case entries.anchor when 'care_start' then 'start of care' else 'referral' end as entry_name,
         entries.la_id,
         entries.is_treatment_la,
         entries.is_after_go_live,

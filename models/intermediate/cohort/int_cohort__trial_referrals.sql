@@ -1,8 +1,31 @@
 {{ config(materialized='table') }}
 
-with in_trial as (
+-- A programme's referrals on its own basis, and its alternative samples of them: on another basis, or by what the
+-- assessment shows (FV.SAMPLE.6, FV.PROG.5, DECISIONS D62).
+with samples as (
+    select
+        programme_id,
+        'referral' as anchor,
+        referral_basis,
+        false as is_by_factors
+    from {{ ref('programmes') }}
+    union all
+    select
+        listed.programme_id,
+        listed.sample_id as anchor,
+        listed.referral_basis,
+        count(factors.assessment_factor_code) > 0 as is_by_factors
+    from {{ ref('referral_samples') }} as listed
+    left join {{ ref('sample_factors') }} as factors
+        on listed.programme_id = factors.programme_id and listed.sample_id = factors.sample_id
+    group by listed.programme_id, listed.sample_id, listed.referral_basis
+),
+
+in_trial as (
     select
         programmes.programme_id,
+        samples.anchor,
+        samples.is_by_factors,
         referrals.referral_id,
         referrals.child_id,
         referrals.la_id,
@@ -13,8 +36,9 @@ with in_trial as (
         ages.is_unborn_at_referral,
         ages.age_at_referral_months,
         {{ is_of_age('ages.age_at_referral_months', 'programmes') }} as is_of_age,
-        {{ is_on_referral_basis('referrals', 'programmes') }} as is_on_basis
+        {{ is_on_referral_basis('referrals', 'samples') }} as is_on_basis
     from {{ ref('programmes') }} as programmes
+    inner join samples on programmes.programme_id = samples.programme_id
     inner join {{ ref('int_programmes__evaluated') }} as evaluated
         on programmes.programme_id = evaluated.programme_id
     inner join {{ ref('int_programmes__trial_periods') }} as periods
@@ -24,18 +48,55 @@ with in_trial as (
             referrals.referral_date >= periods.trial_start_date
             and referrals.referral_date <= periods.trial_end_date
     inner join {{ ref('int_cohort__referral_ages') }} as ages on referrals.referral_id = ages.referral_id
+),
+
+with_factors as (
+    select distinct
+        samples.programme_id,
+        samples.sample_id,
+        factors.la_id,
+        factors.child_id,
+        factors.referral_date
+    from {{ ref('sample_factors') }} as samples
+    inner join {{ ref('int_spells__assessment_factors') }} as factors
+        on samples.assessment_factor_code = factors.assessment_factor_code
+),
+
+candidates as (
+    select in_trial.*
+    from in_trial
+    left join with_factors
+        on
+            in_trial.programme_id = with_factors.programme_id
+            and in_trial.anchor = with_factors.sample_id
+            and in_trial.la_id = with_factors.la_id
+            and in_trial.child_id = with_factors.child_id
+            and in_trial.referral_date = with_factors.referral_date
+    where not in_trial.is_by_factors or with_factors.child_id is not null
 )
 
 -- Children occur once, with the first referral that counts as one; whether they are of age is asked of that referral
 -- (FV.SAMPLE.1, FV.SAMPLE.4, DECISIONS D59). On one day in two LAs: further action, then open longest, then a hash that
 -- cannot know which LA is treated.
 select
-    *,
+    programme_id,
+    anchor,
+    referral_id,
+    child_id,
+    la_id,
+    referral_date,
+    closure_date,
+    is_nfa,
+    primary_need,
+    is_unborn_at_referral,
+    age_at_referral_months,
+    is_of_age,
+    is_on_basis,
     case
         when is_on_basis
             then
                 row_number() over (
-                    partition by programme_id, child_id, is_on_basis
+                    partition by programme_id, anchor, child_id, is_on_basis
                     order by
                         referral_date,
                         case when is_nfa then 1 else 0 end,
@@ -44,4 +105,4 @@ select
                         md5(la_id || '|' || child_id)
                 )
     end as entry_number
-from in_trial
+from candidates

@@ -73,10 +73,14 @@ plans as (
         plans.cpp_start_date,
         plans.reported_previous_count,
         plans.cpp_start_date < entries.anchor_date
-        and (entries.anchor = 'care_start' or plans.referral_date <> entries.anchor_date) as is_earlier,
-        row_number() over (
+        and (
+            entries.anchor = 'care_start'
+            or plans.referral_date <> entries.anchor_date
+            or plans.la_id <> entries.la_id
+        ) as is_earlier,
+        rank() over (
             partition by entries.entry_id, plans.cpp_start_date >= entries.anchor_date
-            order by plans.cpp_start_date, plans.la_id
+            order by plans.cpp_start_date
         ) as plan_order
     from entries
     inner join {{ ref('int_spells__child_protection_plans') }} as plans on entries.child_id = plans.child_id

@@ -46,7 +46,7 @@ select
         when windows.observable_from_date >= windows.days_end_date then 0
         else
             cast({{ days_between('windows.observable_from_date', 'windows.days_end_date') }} as {{ type_double() }})
-            / {{ days_between('windows.window_start_date', 'windows.days_end_date') }}
+            / nullif({{ days_between('windows.window_start_date', 'windows.days_end_date') }}, 0)
     end as observable_share
 from {{ ref('int_cohort__outcome_windows') }} as windows
 inner join united on windows.window_id = united.window_id

@@ -46,12 +46,15 @@ rates as (
             square_sum / nullif(denominator_count, 0)
             - (numerator_sum / nullif(denominator_count, 0)) * (numerator_sum / nullif(denominator_count, 0)),
             0
-        ) as variance
+        ) as variance,
+        avg(denominator_count)
+            over (partition by programme_id, outcome_id, quarter_start_date)
+            as mean_denominator_count
     from flagged
 ),
 
--- The mean and the spread of a quarter are those of LAs with enough children: the share of a handful of children
--- would decide the scale for all (DECISIONS D16).
+-- The mean and the spread of a quarter are those of LAs that are not far smaller than the usual one: the share of a
+-- handful of children would decide the scale for all (DECISIONS D16).
 quarters as (
     select
         rates.programme_id,
@@ -62,7 +65,7 @@ quarters as (
     from rates
     inner join {{ ref('programmes') }} as programmes on rates.programme_id = programmes.programme_id
     where
-        rates.denominator_count >= programmes.matching_minimum_children
+        100 * rates.denominator_count >= programmes.matching_minimum_size_pct * rates.mean_denominator_count
         and rates.is_in_default_window = rates.is_default_quarter
     group by rates.programme_id, rates.outcome_id, rates.quarter_start_date
 )

@@ -1,7 +1,8 @@
 {{ config(materialized='table') }}
 
 -- Which stretches of return years an area's returns cover without a gap, per source (FV.SAMPLE.5, FV.PROG.6). A
--- reorganised area has returned when every code that was valid in the year has.
+-- reorganised area has returned when every code that was valid in the year has. Assessments are a source of their own:
+-- where a return holds none with factors, nobody can be said to have none (FV.PROG.5).
 with sent as (
     select distinct
         'cla' as source_kind,
@@ -14,6 +15,13 @@ with sent as (
         la_code,
         return_year
     from {{ ref('stg_cin__referrals') }}
+    union all
+    select distinct
+        'assessment' as source_kind,
+        la_code,
+        return_year
+    from {{ ref('stg_cin__assessments') }}
+    where assessment_factor_codes is not null
 ),
 
 received as (

@@ -1,5 +1,5 @@
 -- Events that may move an outcome for reasons other than the programme (FV.MATCH.6): the register's own rows, and what
--- other seeds know already: reorganisations, other whole-system programmes. Null area: all of them.
+-- other seeds know already: reorganisations, Ofsted judgements, other whole-system programmes. Null area: all of them.
 with listed as (
     select
         shock_date,
@@ -17,6 +17,14 @@ with listed as (
         source
     from {{ ref('local_authority_successors') }}
     where is_verified and relationship <> 'recode'
+    union all
+    select
+        published_date as shock_date,
+        la_code,
+        'Ofsted' as kind,
+        'Ofsted judgement published: ' || overall_effectiveness as title,
+        source
+    from {{ ref('ofsted_judgements') }}
     union all
     select
         start_date as shock_date,

@@ -15,7 +15,7 @@ with reports as (
             order by
                 episodes.return_year desc,
                 episodes.episode_end_date desc nulls last,
-                coalesce(episodes.reason_episode_ceased_code, ''),
+                coalesce(episodes.reason_episode_ceased_code, '') desc,
                 episodes.la_code asc,
                 episodes.la_child_id asc,
                 episodes.source_row asc

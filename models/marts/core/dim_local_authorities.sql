@@ -30,8 +30,8 @@ codes as (
 
 select
     la_id,
-    {{ dbt.listagg('la_name', "' / '", 'order by la_code') }} as la_name,
-    {{ dbt.listagg('la_code', "','", 'order by la_code') }} as la_codes,
+    {{ ordered_list('la_name', ' / ', 'la_code') }} as la_name,
+    {{ ordered_list('la_code', ',', 'la_code') }} as la_codes,
     max(region_name) as region_name,
     max(la_type) as la_type,
     bool_and(is_registered) as is_registered,

@@ -16,4 +16,4 @@ select
                 / nullif(sessions_possible_count, 0)
     end as unauthorised_absence_pct
 from {{ ref('int_cohort__absence_terms') }}
-where cohort = 'trial' and is_of_school_age
+where cohort = 'trial' and anchor = 'referral' and is_of_school_age

@@ -14,7 +14,8 @@
 } %}
 
 -- Of the children that an estimate is made from, for how many a covariate is missing (FV.COV.4, DECISIONS D58). A
--- gender that was never recorded is a level of its own, one in conflict is missing (FV.COV.1).
+-- gender that was never recorded is a level of its own, one in conflict is missing (FV.COV.1). Free school meals that
+-- are not observed and an ethnic group that is missing are levels in the strata (FV.COV.2, FV.CEM.4, DECISIONS D64).
 with counts as (
     select
         outcomes.programme_id,
@@ -79,5 +80,6 @@ select
     arm,
     child_count,
     missing_count,
-    100 * cast(missing_count as {{ type_double() }}) / nullif(child_count, 0) as missing_pct
+    100 * cast(missing_count as {{ type_double() }}) / nullif(child_count, 0) as missing_pct,
+    covariate in ('is_fsm', 'ethnic_group') as is_level_of_its_own
 from listed

@@ -14,6 +14,7 @@ select
     this_quarter.denominator_count,
     this_quarter.rate as value,
     this_quarter.standardised_value,
+    sqrt(this_quarter.standardised_variance) as value_standard_error,
     this_quarter.standardised_value - last_quarter.standardised_value as standardised_change,
     sqrt(this_quarter.standardised_variance + last_quarter.standardised_variance) as change_standard_error,
     areas.is_treatment_la,

@@ -1,4 +1,5 @@
--- What can be seen yet in each LA that sent returns, and in each treatment LA whether it did or not (FV.SAMPLE.5).
+-- What can be seen yet in each LA that sent returns, and in each treatment LA whether it did or not, by reading of each
+-- outcome: how far the LA's returns reach, and how far they must (FV.SAMPLE.5).
 with places as (
     select distinct la_id from {{ ref('int_programmes__coverage') }}
 ),
@@ -15,10 +16,26 @@ las as (
     where areas.is_treatment_la or places.la_id is not null
 ),
 
+-- School absence comes in national files of pupils, which belong to no LA.
+reaches as (
+    select
+        definitions.outcome_id,
+        coverage.la_id,
+        max(least(
+            {{ return_year_end('coverage.last_return_year') }},
+            coalesce(limits.last_date, {{ return_year_end('coverage.last_return_year') }})
+        )) as returns_reach_date
+    from {{ ref('outcomes') }} as definitions
+    inner join {{ ref('int_programmes__coverage') }} as coverage on definitions.source_kind = coverage.source_kind
+    left join {{ ref('stg_governance__data_windows') }} as limits on definitions.source_kind = limits.source_kind
+    group by definitions.outcome_id, coverage.la_id
+),
+
 counts as (
     select
         outcomes.programme_id,
         outcomes.outcome_id,
+        outcomes.reading_id,
         outcomes.la_id,
         count(*) as entry_count,
         sum(case when outcomes.is_fully_observed then 1 else 0 end) as observed_count,
@@ -31,13 +48,15 @@ counts as (
             outcomes.programme_id = entries.programme_id
             and outcomes.anchor = entries.anchor
             and outcomes.child_id = entries.child_id
-    where outcomes.cohort = 'trial' and outcomes.is_default and outcomes.is_in_sample
-    group by outcomes.programme_id, outcomes.outcome_id, outcomes.la_id
+    where outcomes.cohort = 'trial' and outcomes.is_in_sample
+    group by outcomes.programme_id, outcomes.outcome_id, outcomes.reading_id, outcomes.la_id
 )
 
 select
     las.programme_id,
     follow_ups.outcome_id,
+    follow_ups.reading_id,
+    follow_ups.is_default as is_default_reading,
     las.la_id,
     coalesce(named.la_name, las.la_id) as la_name,
     las.is_treatment_la,
@@ -50,12 +69,18 @@ select
     case when las.is_treatment_la then coalesce(counts.treated_observed_count, 0) > 0 end
         as has_observed_after_go_live,
     counts.latest_observed_date as latest_fully_observed_entry_date,
-    follow_ups.last_follow_up_date as fully_observed_from_data_to_date
+    reaches.returns_reach_date,
+    case when las.is_treatment_la then {{ add_months('las.go_live_date', 'follow_ups.window_months') }} end
+        as first_observed_from_data_to_date,
+    follow_ups.last_follow_up_date as fully_observed_from_data_to_date,
+    {{ return_year('follow_ups.last_follow_up_date') }} as fully_observed_from_return_year
 from las
 inner join {{ ref('int_cohort__last_follow_ups') }} as follow_ups on las.programme_id = follow_ups.programme_id
 left join counts
     on
         las.programme_id = counts.programme_id
         and follow_ups.outcome_id = counts.outcome_id
+        and follow_ups.reading_id = counts.reading_id
         and las.la_id = counts.la_id
+left join reaches on follow_ups.outcome_id = reaches.outcome_id and las.la_id = reaches.la_id
 left join {{ ref('dim_local_authorities') }} as named on las.la_id = named.la_id

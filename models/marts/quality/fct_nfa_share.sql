@@ -52,7 +52,7 @@ select
     and compared.period_kind = 'year'
     and (
         compared.referral_ratio >= limits.referral_break_ratio
-        or compared.referral_ratio <= 1 / limits.referral_break_ratio
+        or compared.referral_ratio <= 1 / nullif(limits.referral_break_ratio, 0)
     ) as is_referral_break
 from compared
 cross join {{ ref('int_quality__settings') }} as limits

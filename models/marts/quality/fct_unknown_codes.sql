@@ -47,7 +47,7 @@ listed as (
         field,
         la_code,
         return_year,
-        {{ dbt.listagg('shown_code', "', '", 'order by shown_code') }} as unknown_codes
+        {{ ordered_list('shown_code', ', ', 'shown_code') }} as unknown_codes
     from shown
     group by source_kind, field, la_code, return_year
 )

@@ -95,9 +95,16 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="print the account of DIRECTORY, write nothing; exit 1 over the limit"
     )
     accept_option(child)
+    child = verb(
+        "published", _published, "published LA figures -> matching and LA-level differences, one page to share"
+    )
+    child.add_argument("directory", nargs="?", type=Path, help="folder of published tables (default: a synthetic twin)")
     child = verb("recovery", _recovery, "many seeds of a reduced set: is the planted effect recovered?")
     child.add_argument("--seeds", type=int, default=50)
     child.add_argument("--workers", type=int, default=2)
+    child = verb("trace", _trace, "build and test what implements a clause of the protocol, and print it")
+    child.add_argument("clause", help="id of the clause, as the register has it")
+    child.add_argument("--no-pytest", action="store_true", help="models and their tests only")
     verb("bench", _bench, "speed, as ratios measured in one run")
     verb("bench-landing", _bench_landing, "speed and memory of the CIN census reader on generated returns")
     return parser
@@ -176,10 +183,14 @@ def _estimate(paths: Paths, options: argparse.Namespace) -> None:
 
 
 def _report(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.report.decision import write_evaluation_pages
     from sfpc.report.page import write_report
 
     with step("report"):
         page = write_report(paths)
+    say(f"  {page}")
+    with step("pages to decide on comparison LAs"):
+        page = write_evaluation_pages(paths)
     say(f"  {page}")
 
 
@@ -205,10 +216,22 @@ def _returns(paths: Paths, options: argparse.Namespace) -> None:
     )
 
 
+def _published(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.published import run_published
+
+    run_published(paths, options.directory)
+
+
 def _recovery(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.recovery import run_recovery
 
     run_recovery(paths, options.seeds, options.workers)
+
+
+def _trace(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.trace import run_trace
+
+    run_trace(paths, options.clause, with_pytest=not options.no_pytest)
 
 
 def _bench(paths: Paths, options: argparse.Namespace) -> None:

@@ -18,10 +18,10 @@ with flow as (
 entries as (
     select
         programme_id,
-        'referral' as anchor,
+        anchor,
         count(*) as entry_count
     from {{ ref('int_cohort__trial_referrals') }}
-    group by programme_id
+    group by programme_id, anchor
     union all
     select
         programme_id,

@@ -1,4 +1,4 @@
--- The worked examples of macros/_macros.yml; rows are the ones that do not hold.
+-- The worked examples of macros/_macros.yml (FV.PROG.4: years and quarters); rows are the ones that do not hold.
 with examples as (
     select
         cast('2021-08-31' as date) as august,

@@ -158,7 +158,7 @@ def _unseen(inputs: Inputs, held: list[Study]) -> list[str]:
     outcomes = inputs.marts["dim_outcomes"]
     waiting = [words.lowered(str(label)) for label in outcomes.loc[outcomes["status"] == "planned", "label"]]
     if waiting:
-        said.append(f"Outcomes of the protocol that are not computed yet: {'; '.join(waiting)}.")
+        said.append(f"Outcomes of the protocol that are not estimated yet: {'; '.join(waiting)}.")
     register = inputs.marts["dim_local_authorities"]
     seen = set(inputs.marts["dim_programme_local_authorities"]["la_id"])
     absent = sorted(set(register["la_id"]) - seen)
@@ -300,7 +300,7 @@ def protocol(inputs: Inputs) -> dict[str, Any]:
         rows = []
         for row in records(own):
             is_done = row.status == "implemented"
-            models = "" if pd.isna(row.model_names) else str(row.model_names)
+            models = "" if pd.isna(row.model) else str(row.model)
             place = models or (f"in {row.home}" if is_done else words.DASH)
             rows.append(
                 Row((str(row.clause), str(row.wording), f"{MARKS.get(str(row.status), '○')} {row.status}", place))
@@ -324,7 +324,7 @@ def protocol(inputs: Inputs) -> dict[str, Any]:
 
 
 def _clause_order(clause: str) -> tuple[str, int]:
-    stem, _, last = clause.rpartition(".")
+    stem, _, last = clause.partition(":")[0].rpartition(".")
     return (stem, int(last)) if last.isdigit() else (stem, 0 if last == "P" else 100 + int("0" + last[1:]))
 
 

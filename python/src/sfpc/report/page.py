@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from sfpc.report import appendix, quality, sections, words
@@ -26,25 +26,26 @@ def write_report(paths: Paths) -> Path:
     The file is replaced in one step; equal inputs give equal bytes. Raises SfpcError in one line
     where results or marts are missing or do not belong together.
     """
-    html = render(read_inputs(paths))
-    target = paths.report / PAGE
+    return write_page(paths.report / PAGE, render(read_inputs(paths)))
+
+
+def write_page(target: Path, content: str | bytes) -> Path:
+    """Put a page or an image in place in one step; returns its path."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{PAGE}.", dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(html)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode("utf-8") if isinstance(content, str) else content)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
     return target
 
 
-def render(inputs: Inputs) -> str:
-    """The whole page as text."""
-    held = studies(inputs)
-    programmes = list(dict.fromkeys(study.programme for study in held))
-    outcomes = list(dict.fromkeys(words.lowered(str(study.outcome["label"])) for study in held))
+def fill(template: str, **content: Any) -> str:
+    """A template of this folder with its content and the style sheet of all pages."""
+    package = files("sfpc.report")
     environment = Environment(
         autoescape=True,
         trim_blocks=True,
@@ -52,15 +53,22 @@ def render(inputs: Inputs) -> str:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         finalize=_tidy,
+        loader=FunctionLoader(lambda name: (package / name).read_text(encoding="utf-8")),
     )
-    package = files("sfpc.report")
-    template = environment.from_string((package / "template.html.j2").read_text(encoding="utf-8"))
     style = (package / "style.css").read_text(encoding="utf-8")
-    return template.render(
+    return environment.get_template(template).render(style=Markup(style), **content)
+
+
+def render(inputs: Inputs) -> str:
+    """The whole page as text."""
+    held = studies(inputs)
+    programmes = list(dict.fromkeys(study.programme for study in held))
+    outcomes = list(dict.fromkeys(words.lowered(str(study.outcome["label"])) for study in held))
+    return fill(
+        "template.html.j2",
         title=f"{words.listed(programmes)}: evaluation report",
         programmes=words.listed(programmes),
         outcomes=outcomes,
-        style=Markup(style),
         status=_status(inputs),
         is_synthetic=inputs.is_synthetic,
         studies=[_study(study) for study in held],

@@ -55,12 +55,12 @@ def lettered(notes: Sequence[str | None]) -> tuple[list[str], list[tuple[str, st
     for note in notes:
         parts = [part.strip() for part in (note or "").split(";") if part.strip()]
         for part in parts:
-            letters.setdefault(part, _letter(len(letters)))
+            letters.setdefault(part, letter(len(letters)))
         marks.append(" ".join(letters[part] for part in parts))
     return marks, [(letter, note) for note, letter in letters.items()]
 
 
-def _letter(position: int) -> str:
-    """a to z, then aa, ab and so on."""
+def letter(position: int) -> str:
+    """Name of a mark or note: a to z, then aa, ab and so on."""
     first, last = divmod(position, 26)
     return ("" if first == 0 else chr(96 + first)) + chr(97 + last)

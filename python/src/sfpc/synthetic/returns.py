@@ -70,14 +70,22 @@ _CIN_OUTLOOK = ("last_closure_date", "is_assessed_only")
 _CIN_PLAN = ("cin_plan_start_date", "cin_plan_end_date")
 _CPP = ("cpp_start_date", "cpp_end_date", "cpp_initial_category", "cpp_previous_count")
 
-# First and last census of the factors that changed (A.3); 9A says who is an unaccompanied asylum-seeking
-# child, which is the SSDA903's to say.
-_FACTORS: tuple[tuple[str, int, int], ...] = (
-    *((f"{number}{letter}", 0, 9999) for number in range(1, 7) for letter in "ABC"),
-    *((code, 0, 9999) for code in ("7A", "8B", "10A", "11A", "12A", "13A", "14A", "15A", "16A", "17A")),
-    *((code, 0, 2020) for code in ("18A", "19A")),
-    *((code, 2021, 9999) for code in ("18B", "18C", "19B", "19C")),
-    ("24A", 2022, 9999),
+# Factors with the first and last census of those that changed (A.3) and how many of 1,000 assessments show each: of the
+# order of what is known of England (domestic abuse and mental health of a parent in three of ten), not calibrated. 9A
+# says who is an unaccompanied asylum-seeking child, which is the SSDA903's to say.
+_FACTORS: tuple[tuple[str, int, int, int], ...] = (
+    *(
+        (f"{number}{letter}", 0, 9999, share)
+        for number, shares in enumerate(
+            ((30, 160, 40), (45, 170, 60), (120, 320, 90), (150, 320, 70), (110, 40, 20), (70, 80, 25)), start=1
+        )
+        for letter, share in zip("ABC", shares, strict=True)
+    ),
+    *((code, 0, 9999, share) for code, share in (("7A", 40), ("8B", 5), ("10A", 30), ("11A", 30), ("12A", 6))),
+    *((code, 0, 9999, share) for code, share in (("13A", 22), ("14A", 80), ("15A", 50), ("16A", 190), ("17A", 220))),
+    *((code, 0, 2020, share) for code, share in (("18A", 140), ("19A", 80))),
+    *((code, 2021, 9999, share) for code, share in (("18B", 20), ("18C", 130), ("19B", 30), ("19C", 60))),
+    ("24A", 2022, 9999, 30),
 )
 _NO_FACTOR = "21"
 # Days: an assessment takes 10 to 45; the conference is due 15 working days after the enquiry starts; a plan is
@@ -409,15 +417,24 @@ def _add_assessments(
         if is_assessed_only:
             end = closed
         if first <= end <= last:
-            known = [code for code, since, until in _FACTORS if since <= last.year <= until]
-            places = sorted({(draw // 64 + 7 * n) % len(known) for n in range(1 + draw % 3)})
-            factors = [_NO_FACTOR] if is_assessed_only else [known[place] for place in places]
+            factors = [] if is_assessed_only else _factors(draw + start.toordinal(), last.year)
+            factors = factors or [_NO_FACTOR]
             referral.assessments.append((start.isoformat(), end.isoformat(), factors))
         elif end > last:
             referral.assessments.append((start.isoformat(), None, []))
         if is_assessed_only:
             return
         start += timedelta(_REASSESSED_AFTER_DAYS)
+
+
+def _factors(draw: int, census_year: int) -> list[str]:
+    """Factors of an assessment: each by its own share, from the digits of a number mixed with its place."""
+    return [
+        code
+        for place, (code, since, until, share) in enumerate(_FACTORS)
+        if since <= census_year <= until
+        and ((draw ^ (place + 1) * 0x9E3779B1) * 0x85EBCA6B & 0xFFFFFFFF) * 1000 >> 32 < share
+    ]
 
 
 class _XmlCensus:

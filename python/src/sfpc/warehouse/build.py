@@ -68,8 +68,8 @@ def run_dbt(
         raise SfpcError(f"dbt {arguments[0]} failed{':' if closing else ''}\n{closing}".rstrip())
 
 
-def build(paths: Paths, quiet: bool = True, stops_on_quality: bool = True) -> None:
-    """Build and test every model, then publish the marts.
+def build(paths: Paths, quiet: bool = True, stops_on_quality: bool = True, selector: str | None = None) -> None:
+    """Build and test every model, or those of a selector (selectors.yml), then publish the marts.
 
     stops_on_quality: whether data that break the rules of their own collection by more than is tolerated, or an LA
     that drops out, stop the build; without it they are counted in the marts and nothing else (DECISIONS D37).
@@ -83,7 +83,8 @@ def build(paths: Paths, quiet: bool = True, stops_on_quality: bool = True) -> No
     try:
         with step("dbt build: models, data tests and unit tests"):
             quality = {} if stops_on_quality else {QUALITY_VARIABLE: "warn"}
-            run_dbt(paths, "build", quiet=quiet, build_db=workshop / paths.build_db.name, settings=quality)
+            chosen = ("build", "--selector", selector) if selector else ("build",)
+            run_dbt(paths, *chosen, quiet=quiet, build_db=workshop / paths.build_db.name, settings=quality)
         (workshop / paths.build_db.name).replace(paths.build_db)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
