@@ -1,11 +1,17 @@
 {#- What databases and spreadsheets write where there is no value, or more than one (trap 21). -#}
 {% macro not_a_value() -%}
-  ('', 'NULL', 'N/A', '#N/A', '#MULTIVALUE')
+  {{ return(['', 'NULL', 'N/A', '#N/A', '#MULTIVALUE']) }}
 {%- endmacro %}
 
-{#- Text as the sector writes it: blanks are nothing, codes are upper case. -#}
+{#- Text as the sector writes it: blanks are nothing, codes are upper case. One comparison each: DuckDB makes a join of a list. -#}
 {% macro tidy_code(column) -%}
-  case when upper(trim({{ column }})) not in {{ not_a_value() }} then upper(trim({{ column }})) end
+  case
+    when
+      {% for text in not_a_value() -%}
+      upper(trim({{ column }})) <> '{{ text }}'{{ ' and ' if not loop.last }}
+      {%- endfor %}
+      then upper(trim({{ column }}))
+  end
 {%- endmacro %}
 
 {#- A child code as text: surrounding blanks and the '.0' of a spreadsheet removed, upper case (trap 6). -#}
@@ -15,7 +21,14 @@
 
 {#- A pupil reference; UN1 to UN7 say why there is none and never link two children (trap 18). -#}
 {% macro tidy_pupil_code(column) -%}
-  case when {{ tidy_code(column) }} not like 'UN_' then {{ tidy_code(column) }} end
+  case
+    when
+      {% for text in not_a_value() -%}
+      upper(trim({{ column }})) <> '{{ text }}' and{{ ' ' }}
+      {%- endfor -%}
+      upper(trim({{ column }})) not like 'UN_'
+      then upper(trim({{ column }}))
+  end
 {%- endmacro %}
 
 {#- Yes and no in the spellings that returns use; anything else is unknown. -#}

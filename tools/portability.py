@@ -34,13 +34,26 @@ NEVER_NULL = {
         "la_code",
     ),
     *("la_id", "outcome_id", "programme_id", "reading_id", "referral_date", "referral_id", "return_year", "shown_code"),
-    *("source_row", "start_date", "stay_end_date", "stay_start_date", "owner_month_number", "window_start_date"),
+    *(
+        "published_date",
+        "quarter_start_date",
+        "reference_date",
+        "register_year",
+        "source_row",
+        "start_date",
+        "stay_end_date",
+        "stay_start_date",
+        "owner_month_number",
+        "window_start_date",
+    ),
 }
 # Order items that need no word about nulls, by model, with the reason.
 ORDERED_ALL_THE_SAME = {
     ("int_children__identities", "observations.pupil_id"): "rows without one are filtered before",
     ("int_children__shared_codes", "abs(owners.owner_month_number - reports.stated_month_number)"): "joined on both",
+    ("stg_cin__assessments", "assessment_factor_codes"): "put into one text, which passes over nulls",
     ("int_cohort__trial_care_starts", "care_end_date desc"): "open periods stand apart by the item before",
+    ("int_published__periods", "abs(denominators.register_year - numerators.register_year)"): "joined on both",
     ("int_spells__referrals", "referrals.closure_date desc"): "referrals without one stand apart by the item before",
 }
 # Casts of raw text that are made on purpose, by model.

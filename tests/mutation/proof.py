@@ -28,7 +28,7 @@ Tables = Mapping[str, list[Row]]
 SECONDS = 20
 FLOW = ("programme_id", "outcome_id", "la_id", "is_treatment_la", "is_after_go_live", "step_number")
 CELL = ("programme_id", "outcome_id", "la_id", "quarter_start_date")
-FOLLOW_UP = ("programme_id", "outcome_id", "fully_observed_from_data_to_date")
+FOLLOW_UP = ("programme_id", "outcome_id", "reading_id", "fully_observed_from_data_to_date")
 # What is compared with the reference, by mart.
 COMPARED = {
     mart: tuple(dict.fromkeys(MART_NAMES.get(c, c) for c in ("child_id", *grain, *columns)))
@@ -62,7 +62,7 @@ def disagreements(connection: duckdb.DuckDBPyConnection, tables: Tables, seeds: 
     for mart, grain, columns, there in (
         ("fct_sample_flow", FLOW, "entry_count", {key: (count,) for key, count in flow.items()}),
         ("fct_la_quarter_outcomes", CELL, "numerator, denominator_count", trend_cells(everything)),
-        ("fct_observability", FOLLOW_UP[:2], FOLLOW_UP[2], follow_ups),
+        ("fct_observability", FOLLOW_UP[:3], FOLLOW_UP[3], follow_ups),
     ):
         rows = connection.execute(f"select distinct {', '.join(grain)}, {columns} from marts.{mart}").fetchall()
         here = {row[: len(grain)]: row[len(grain) :] for row in rows}

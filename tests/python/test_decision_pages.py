@@ -178,6 +178,20 @@ def test_candidates_stand_in_rank_order_with_marks_of_their_own() -> None:
     assert (letters.count("a"), letters.count("b"), letters.count("c")) == (10, 10, 1)
 
 
+def test_a_change_into_the_window_is_not_drawn() -> None:
+    """FV.MATCH.3: a candidate that holds the quarter before the window has no change in its first quarter."""
+    own = subject()
+    trends = own.trends.copy()
+    is_first = (trends["la_id"] == "c01") & (trends["day"] == QUARTERS[0])
+    trends.loc[is_first, "standardised_change"] = 2.5
+    before = trends[is_first].assign(day=pd.Timestamp("2017-10-01"))
+    found = picture_of(replace(own, trends=pd.concat([before, trends])), "t", GO_LIVE)
+    assert found is not None
+    candidate = found[0].candidates[1].trend
+    assert candidate.la_id == "c01" and candidate.days[0] == QUARTERS[0].date()
+    assert np.isnan(candidate.changes[0]) and np.isfinite(candidate.changes[1:]).all()
+
+
 def test_a_missing_quarter_is_a_gap_and_a_band_is_two_errors_wide() -> None:
     picture, _ = picture_of(subject(), "t", GO_LIVE) or pytest.fail("no picture")
     first = picture.candidates[0].trend

@@ -140,7 +140,7 @@ def test_windows_of_the_synthetic_run(synthetic: Paths) -> None:
         ).fetchall()
         eight = connection.execute(
             "select max(n) from (select count(*) as n from marts.fct_matching_quarters"
-            " where window_id = 'last_8_quarters' group by all)"
+            " where window_id = 'last_8_quarters' group by outcome_id, treatment_la_id)"
         ).fetchone()
         more = connection.execute(
             """

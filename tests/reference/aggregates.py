@@ -50,7 +50,12 @@ class Evaluation:
         children = Children(tables["cin_records"], tables["cla_children"], self.areas)
         activities = [row for name in ("cin_assessments", "cin_section47") for row in tables.get(name, [])]
         self.returns = Returns(
-            tables["cin_records"], tables["cla_episodes"], seeds, self.areas, tables.get("data_windows", [])
+            tables["cin_records"],
+            tables["cla_episodes"],
+            seeds,
+            self.areas,
+            tables.get("data_windows", []),
+            tables.get("cin_assessments", []),
         )
         found = {
             "referral_spells": referral_spells(tables["cin_records"], children, seeds, self.returns, activities),
@@ -64,19 +69,20 @@ class Evaluation:
         self.rows = {row["programme_id"]: row for row in seeds["programmes"]}
 
 
-def last_follow_ups(evaluation: Evaluation) -> dict[tuple[str, str], date]:
-    """By programme and outcome: the last day of the window of somebody who enters on the last day (FV.PROG.6)."""
+def last_follow_ups(evaluation: Evaluation) -> dict[tuple[str, str, str], date]:
+    """By programme, outcome and reading: the last day of follow-up of who enters on the last day (FV.PROG.6)."""
     out = {}
     for programme in evaluation.programmes:
-        for reading in (r for r in programme.readings if r.is_default):
+        for reading in programme.readings:
+            key = programme.programme_id, reading.outcome_id, reading.reading_id
             if reading.window_months is not None:
-                out[programme.programme_id, reading.outcome_id] = add_months(programme.trial_end, reading.window_months)
+                out[key] = add_months(programme.trial_end, reading.window_months)
             else:
                 terms = evaluation.context.terms
                 following = terms.after(programme.trial_end, reading.window_terms or 0)
                 last = terms.last_day(*following[-1][1:])
                 assert last is not None
-                out[programme.programme_id, reading.outcome_id] = last
+                out[key] = last
     return out
 
 
@@ -110,14 +116,14 @@ def _steps(
     is_referral = reading.anchor == "REFERRAL"
     column = "referral_date" if is_referral else "care_start_date"
     rows = record.referrals if is_referral else record.periods
-    first = index_candidates(rows, programme) if is_referral else care_candidates(rows, programme)
+    first = index_candidates(rows, programme, "REFERRAL") if is_referral else care_candidates(rows, programme)
     chosen_la = ties.get((programme.programme_id, child_id, reading.anchor or ""))
     index = next((r for r in first if len(first) == 1 or r["la_id"] == chosen_la), None)
     for row in rows:
         if not programme.is_in_trial(row[column]):
             continue
         entry = row["la_id"], row[column]
-        if is_referral and not programme.counts(row):
+        if is_referral and not programme.counts(row, "REFERRAL"):
             yield entry, 1
         elif row is not index:
             yield entry, 2
@@ -213,7 +219,9 @@ def _entrants(
     first: dict[tuple[str, date], Anchor] = {}
     for row in record.referrals if is_referral else record.periods:
         day = row["referral_date" if is_referral else "care_start_date"]
-        if not has_quarter(row["la_id"], quarter_start_of(day)) or (is_referral and not programme.counts(row)):
+        if not has_quarter(row["la_id"], quarter_start_of(day)) or (
+            is_referral and not programme.counts(row, "REFERRAL")
+        ):
             continue
         anchor = Anchor(reading.anchor or "", row, record, programme, evaluation.context)
         key = anchor.la_id, quarter_start_of(day)

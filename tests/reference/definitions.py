@@ -419,7 +419,7 @@ def plans(cin_records: Iterable[Row], children: Children, spells: list[Row], ret
             end = max(stated)[1]
         else:
             # Under several referrals it goes on until the last has closed; a closure before the plan began cannot have
-            # ended it (D62).
+            # ended it (D66).
             closure = closed[la_id, child_id, max(as_date(r["referral_date"]) for r in rows)]
             end = closure if closure is not None and closure >= start else _unseen_end(rows, la_id, returns)
         out.append({"la_id": la_id, "child_id": child_id, "kind": kind, "start_date": start, "end_date": end})

@@ -18,7 +18,7 @@ seen as (
         la_child_id,
         return_year
     from {{ ref('int_quality__cin_children') }}
-    union
+    union all
     select
         la_code,
         la_child_id,

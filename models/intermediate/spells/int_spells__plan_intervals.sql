@@ -33,7 +33,7 @@ last_returns as (
 ),
 
 -- An open plan is repeated every year: one that a later return of the LA leaves out is over. One that goes on under
--- another referral ends with the last (DECISIONS D62).
+-- another referral ends with the last (DECISIONS D66).
 ended as (
     select
         stated.child_id,

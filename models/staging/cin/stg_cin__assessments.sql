@@ -22,6 +22,6 @@ select
     referral_date,
     assessment_start_date,
     max(assessment_authorisation_date) as assessment_authorisation_date,
-    {{ dbt.listagg('assessment_factor_codes', "','", 'order by assessment_factor_codes') }} as assessment_factor_codes
+    {{ ordered_list('assessment_factor_codes', ',', 'assessment_factor_codes') }} as assessment_factor_codes
 from tidied
 group by return_year, la_code, la_child_id, referral_date, assessment_start_date

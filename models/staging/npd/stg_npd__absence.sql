@@ -6,6 +6,13 @@ with absence as (
     {{ governed_source('npd', 'npd_absence', key='pupil') }}
 ),
 
+tidied as (
+    select
+        *,
+        {{ tidy_pupil_code('pupil_id') }} as pupil_code
+    from absence
+),
+
 collected as (
     select
         school_year,
@@ -21,24 +28,24 @@ collected as (
 -- not collected, is not observed, never 0.
 sums as (
     select
-        absence.school_year,
-        {{ tidy_pupil_code('absence.pupil_id') }} as pupil_id,
+        tidied.school_year,
+        tidied.pupil_code as pupil_id,
         {%- for term in terms %}
         {%- set is_stated %}
             coalesce(collected.is_{{ term }}_collected, true)
-            and absence.sessions_possible_{{ term }} is not null
-            and absence.unauthorised_absence_{{ term }} is not null
+            and tidied.sessions_possible_{{ term }} is not null
+            and tidied.unauthorised_absence_{{ term }} is not null
         {%- endset %}
         sum(case when {{ is_stated }} then 1 else 0 end) as {{ term }}_enrolment_count,
-        sum(case when {{ is_stated }} then absence.sessions_possible_{{ term }} end)
+        sum(case when {{ is_stated }} then tidied.sessions_possible_{{ term }} end)
             as {{ term }}_sessions_possible_count,
-        sum(case when {{ is_stated }} then absence.unauthorised_absence_{{ term }} end)
+        sum(case when {{ is_stated }} then tidied.unauthorised_absence_{{ term }} end)
             as {{ term }}_unauthorised_absence_count
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
-    from absence
-    left join collected on absence.school_year = collected.school_year
-    group by absence.school_year, {{ tidy_pupil_code('absence.pupil_id') }}
+    from tidied
+    left join collected on tidied.school_year = collected.school_year
+    group by tidied.school_year, tidied.pupil_code
 ),
 
 -- More sessions in a year than schools are open: the same enrolment came twice, or two pupils share a reference; no

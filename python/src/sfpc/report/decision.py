@@ -141,7 +141,8 @@ def write_evaluation_pages(paths: Paths) -> Path:
             tables[name] = connection.execute("select * from read_parquet(?)", [str(file)]).df()
     with open_marts(paths.marts_db) as connection:
         marts = {name: read_mart(connection, name) for name in _MARTS}
-    write_decision_pages(paths.outputs / FOLDER, evaluation_subjects(marts, **tables), MARKING)
+    marking = f"{MARKING}; synthetic data" if paths.truth.is_dir() else MARKING
+    write_decision_pages(paths.outputs / FOLDER, evaluation_subjects(marts, **tables), marking)
     return paths.outputs / FOLDER / PAGE
 
 
@@ -197,6 +198,8 @@ def picture_of(subject: Subject, la_id: str, go_live: date) -> tuple[Picture, li
     if own.empty:
         return None
     inside = trends[(trends["day"] >= own["day"].min()) & (trends["day"] <= own["day"].max())]
+    # A candidate may hold the period before the window; the pair's distance does not use a change from there.
+    inside = inside.assign(standardised_change=inside["standardised_change"].where(inside["day"] > own["day"].min()))
     ranked = subject.ranking[subject.ranking["treatment_la_id"] == la_id].sort_values("rank")
     candidates = [
         Candidate(
@@ -259,6 +262,7 @@ def _write(folder: Path, subject: Subject, la: Any, marking: str) -> DecisionPag
         window = f"{_period(picture.own.days[0], subject)} to {_period(picture.own.days[-1], subject)}"
         charts = _charts(picture, name, subject)
         lines = [
+            f"{marking}.",
             f"{subject.programme}, live from {words.long_date(go_live)}. {words.sentence(subject.unit)}. "
             f"Shown: {window}; nothing from after go-live.",
             *_letters_in_words(subject, shocks),
