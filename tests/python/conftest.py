@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -79,8 +80,14 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Paths:
         with Gate(paths.landing, "national", windows, base=paths.extracts) as gate:
             land_national(paths.extracts, gate)
         build(paths, has_unit_tests=True)
+        shutil.copy(TARGET / "manifest.json", manifest_of(paths))
 
     return built_once(tmp_path_factory, "synthetic", make)
+
+
+def manifest_of(paths: Paths) -> Path:
+    """What dbt knew of the project when it built the synthetic run, whichever test process that was."""
+    return paths.data.parent / "manifest.json"
 
 
 @pytest.fixture(scope="session")

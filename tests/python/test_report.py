@@ -417,7 +417,7 @@ def test_numbers_equal_those_of_the_effects_file(page: Page, made: Paths) -> Non
         assert (low, high) == (pytest.approx(effect.ci_low, abs=0.005), pytest.approx(effect.ci_high, abs=0.005))
         assert float(cells[4]) == pytest.approx(effect.p_value, abs=0.00005)
         assert (cells[8], cells[9]) == (str(effect.children_count), str(effect.treated_children_count))
-        assert cells[9] == f"{effect.cluster_count} ({effect.treated_cluster_count})"
+        assert cells[10] == f"{effect.cluster_count} ({effect.treated_cluster_count})"
     assert [row[-1] for row in rows] == ["a", "b c", words.DASH]
     assert "2.1 fewer had the outcome" in page.text
     assert "1.2 to 3.1 fewer" in page.text

@@ -1770,7 +1770,7 @@ case(
 )
 case(
     "plan_after_the_case_closed",
-    "closed 1 May 2022, a plan from 1 June: the closure did not end it; over by 31 March 2023, 303 days (D62)",
+    "closed 1 May 2022, a plan from 1 June: the closure did not end it; over by 31 March 2023, 303 days (D66)",
     cin(
         "PLAN_AFTER_CLOSURE",
         "2022-03-10",
