@@ -160,6 +160,11 @@ class Drawn:
                 if kind == "cpp":
                     stated["cpp_previous_count"] = previous
                 self.rows.append(cin("CHILD", str(day), **_texts({**row, **stated})))
+        if not is_nfa and draw(st.booleans()):
+            year = draw(st.sampled_from(report_years(draw, day, end)))
+            factors = draw(st.sampled_from([None, "3B", "4A,16A", "5A", "1C,ZZ", "16A"]))
+            row = assessment("CHILD", str(day), str(day), la_code=self.code_of(la, year), assessment_factors=factors)
+            self.rows.append({**row, "return_year": year})
         if is_nfa and draw(st.sampled_from([False, False, True])):
             activity = draw(st.sampled_from([assessment, enquiry]))
             self.rows.append(activity("CHILD", str(day), str(day), la_code=self.code_of(la, return_year_of(day))))
