@@ -226,8 +226,8 @@ def case(
 def all_tables(cases: list[Case] | None = None) -> dict[str, list[Row]]:
     """The landing tables of all (or some) cases together, with the rows that close the extracts.
 
-    In every LA of the cases one child is looked after all the time, so every LA returned, but for NOT_SENT. Warwickshire
-    is always among them: a programme without a treatment LA in the extracts has no children.
+    In every LA of the cases one child is looked after all the time, so every LA returned, but for NOT_SENT.
+    Warwickshire is always among them: a programme without a treatment LA in the extracts has no children.
     """
     chosen = CASES if cases is None else cases
     rows_with_la = [row for one in chosen for rows in one.rows.values() for row in rows if "la_code" in row]
@@ -2314,7 +2314,7 @@ for index, other in (("2021-01-05", "2020-12-01"), ("2021-01-06", "2021-02-01"))
 
 case(
     "la_code_of_the_earliest_return",
-    "West Northamptonshire reports the referral first, North Northamptonshire a year later: the code is that of the first",
+    "West Northamptonshire reports the referral first, North Northamptonshire a year later: the first counts",
     cin("EARLIEST_CODE", "2021-05-10", return_year=2022, la_code="941"),
     cin("EARLIEST_CODE", "2021-05-10", return_year=2023, la_code="940"),
     child_id=("la", "928", "EARLIEST_CODE", "2013-05"),
@@ -2404,6 +2404,25 @@ case(
     episode("AFTER_A_GAP", "2019-04-20", "2019-12-01", "E4A", la_code="209"),
     child_id=("la", "209", "AFTER_A_GAP"),
     outcome=None,
+)
+
+case(
+    "factors_of_one_of_two_las",
+    "referred to two LAs on one day; only Newcastle's assessment shows domestic abuse: that sample is there",
+    cin("FACTORS_OF_ONE", "2021-03-10", pupil_id="PUPILFACTORS"),
+    cin(
+        "FACTORS_OF_ONE_N",
+        "2021-03-10",
+        la_code="391",
+        pupil_id="PUPILFACTORS",
+        closure_date="2021-03-20",
+        closure_reason="RC7",
+    ),
+    assessment("FACTORS_OF_ONE_N", "2021-03-10", "2021-03-12", la_code="391", assessment_factors="3B"),
+    cin("TREATED_FS", "2018-01-01", la_code="212", return_year=2025),
+    child_id=("pupil", "PUPILFACTORS"),
+    programme_id="family_safeguarding",
+    outcome={"la_id": "306"},
 )
 
 # --- Every window to the day, every code of a list (FV.OUT, B.2) ---------------------------------------
