@@ -160,6 +160,11 @@ class Drawn:
                 if kind == "cpp":
                     stated["cpp_previous_count"] = previous
                 self.rows.append(cin("CHILD", str(day), **_texts({**row, **stated})))
+        if not is_nfa and draw(st.booleans()):
+            year = draw(st.sampled_from(report_years(draw, day, end)))
+            factors = draw(st.sampled_from([None, "3B", "4A,16A", "5A", "1C,ZZ", "16A"]))
+            row = assessment("CHILD", str(day), str(day), la_code=self.code_of(la, year), assessment_factors=factors)
+            self.rows.append({**row, "return_year": year})
         if is_nfa and draw(st.sampled_from([False, False, True])):
             activity = draw(st.sampled_from([assessment, enquiry]))
             self.rows.append(activity("CHILD", str(day), str(day), la_code=self.code_of(la, return_year_of(day))))
@@ -287,6 +292,9 @@ def tables_of(drawn: list[list[Row]]) -> dict[str, list[Row]]:
     codes = sorted({"940", *LAS})
     tables["cin_records"] += [cin("B", "2018-03-01", return_year=y, la_code=c) for c in codes for y in YEARS]
     tables["cla_episodes"] += [episode("B", "2016-05-01", return_year=y, la_code=c) for c in codes for y in YEARS]
+    for number, first_day in enumerate(("2017-07-01", "2023-03-31")):
+        # One whose window begins with the first day that landing kept, one whose window ends with the last.
+        tables["cin_records"].append(cin(f"W{number}", first_day))
     tables["la_statistics"] += FIGURES
     tables["data_windows"] += WINDOWS
     everything = all_tables([Case("edges", "", dict(tables), ("la", "306", "EDGES"))])

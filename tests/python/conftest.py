@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from sfpc.evaluation import run
 from sfpc.landing.gate import Gate, read_windows
 from sfpc.landing.national import land_national
 from sfpc.settings import Paths
@@ -79,8 +81,24 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Paths:
         with Gate(paths.landing, "national", windows, base=paths.extracts) as gate:
             land_national(paths.extracts, gate)
         build(paths, has_unit_tests=True)
+        shutil.copy(TARGET / "manifest.json", manifest_of(paths))
 
     return built_once(tmp_path_factory, "synthetic", make)
+
+
+@pytest.fixture(scope="session")
+def evaluated(synthetic: Paths, tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """The synthetic run with the results of its evaluation; to be copied by a test that writes more."""
+
+    def make(paths: Paths) -> None:
+        run(synthetic.marts_db, paths.results)
+
+    return Paths(ROOT, synthetic.data, built_once(tmp_path_factory, "evaluated", make).outputs)
+
+
+def manifest_of(paths: Paths) -> Path:
+    """What dbt knew of the project when it built the synthetic run, whichever test process that was."""
+    return paths.data.parent / "manifest.json"
 
 
 @pytest.fixture(scope="session")

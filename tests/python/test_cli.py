@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,12 @@ def test_no_index_host_and_no_machine_path_is_committed() -> None:
         path = ROOT / name
         if path.is_file() and path.suffix not in {".png", ".parquet"}:
             assert not hosts.search(path.read_text(encoding="utf-8", errors="replace")), name
+
+
+def test_the_lock_holds_every_package_that_the_project_names() -> None:
+    """A fresh machine installs the lock and nothing else."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    locked = re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
+    wanted = {re.split(r"[<>=!~; \[]", requirement)[0].lower().replace("_", "-") for requirement in named}
+    assert wanted - set(locked) == set()

@@ -14,6 +14,8 @@ from conftest import ROOT
 from sfpc.settings import Paths
 
 MUTATED = ("outcomes", "cohort", "spells", "covariates")
+# The scale of a quarter over LAs, which the tests of matching prove; what it counts is compared here.
+NOT_MUTATED = {"int_outcomes__la_quarters"}
 DRAWN = int(os.environ.get("SFPC_DRAWN_CHILDREN", "900"))
 DRAWN_TO_COMPARE = int(os.environ.get("SFPC_DRAWN_TO_COMPARE", "4000"))
 FAST_SLICE = 3
@@ -61,7 +63,8 @@ def is_listed(mutant: Mutant, row: dict[str, str]) -> bool:
 
 
 def mutants_in(project: Project) -> list[Mutant]:
-    chosen = [m for m in project.models.values() if m.path.split("/")[1] in MUTATED]
+    models = (m for m in project.models.values() if m.name not in NOT_MUTATED)
+    chosen = [m for m in models if m.path.split("/")[1] in MUTATED]
     return [mutant for model in chosen for mutant in mutants_of(model.name, model.sql)]
 
 
@@ -75,7 +78,9 @@ def test_some_mutants_of_every_outcome_are_noticed(
     project: Project, by_hand: Stage, equivalent: list[dict[str, str]]
 ) -> None:
     """A slice of the long test, so that its machinery cannot rot: the first comparisons of each outcome model."""
-    for name in (n for n in project.models if n.startswith("int_outcomes__") and n != "int_outcomes__all"):
+    for name in (
+        n for n in project.models if n.startswith("int_outcomes__") and n not in {"int_outcomes__all", *NOT_MUTATED}
+    ):
         model = project.models[name]
         kinds = {"comparison", "code list", "join condition"}
         some = [
@@ -134,7 +139,7 @@ def test_no_mutant_survives(
     assert not survivors
     stale = [row["change"] for number, row in enumerate(equivalent) if number not in used]
     assert not stale, f"equivalent.csv lists what no surviving mutant is: {stale}"
-    assert counts["does not run"] <= 5, counts
+    assert counts["does not run"] <= sum(counts.values()) // 50, counts
 
 
 @pytest.mark.long

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from conftest import ROOT, SEEDS, TARGET, land_rows, querying, shared_dir
+from conftest import ROOT, SEEDS, land_rows, manifest_of, querying, shared_dir
 from hand_cases import Row, census, cin, day, episode, looked_after
 from sfpc.errors import SfpcError
 from sfpc.settings import Paths
@@ -299,7 +299,7 @@ def test_a_breach_is_counted_and_its_neighbour_is_not(by_hand: Paths, rule: str)
 def test_every_rule_has_sql_a_test_and_a_case(synthetic: Paths) -> None:
     """The seed, the columns that are counted, the tests by number with their severity, and the hand-made cases."""
     assert set(cases("000")) == set(RULES)
-    manifest = json.loads((TARGET / "manifest.json").read_text(encoding="utf-8"))
+    manifest = json.loads(manifest_of(synthetic).read_text(encoding="utf-8"))
     tests = {
         node["test_metadata"]["kwargs"]["rule"]: node
         for node in manifest["nodes"].values()

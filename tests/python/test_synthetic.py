@@ -780,7 +780,9 @@ def test_effects_differ_by_la(synthetic: Paths) -> None:
     assert sorted(primary.index) == sorted(TREATED)
     treated = effects[effects["outcome_id"] == "became_looked_after"].set_index("la_code")["treated_children"]
     nominal = plan.loc[primary.index, "nominal_effect_points"]
-    assert (primary < 0).all() and primary.nunique() == nominal.nunique() + 1 == len(TREATED)
+    # At an eighth of the volume an LA may have nobody whom the programme kept out of care.
+    assert (primary <= 0).all() and (primary < 0).sum() >= len(TREATED) - 1
+    assert primary.nunique() == nominal.nunique() + 1 == len(TREATED)
     # On the way up from go-live, and clipped: what comes out is less than what was meant.
     assert abs(np.average(primary, weights=treated)) < abs(np.average(nominal, weights=treated))
     assert set(effects["outcome_id"]) == {

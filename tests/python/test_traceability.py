@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ROOT, TARGET
+from conftest import ROOT, manifest_of
 from sfpc.settings import Paths
 from sfpc.trace import CLAUSE, cited_clauses, models_of, pytests_of
 
@@ -24,7 +24,7 @@ def clauses() -> dict[str, dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def manifest(synthetic: Paths) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((TARGET / "manifest.json").read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(manifest_of(synthetic).read_text(encoding="utf-8"))
     return content
 
 

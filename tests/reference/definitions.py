@@ -371,7 +371,7 @@ def _has_plan(row: Row) -> bool:
 
 
 def _latest_closure(rows: list[Row]) -> tuple[date | None, str | None]:
-    """The closure of the latest return that states one, with its own reason (D6, D62); within a return the later."""
+    """The closure of the latest return that states one, with its own reason (D6, D66); within a return the later."""
     stated = [
         (bool(r.get("closure_date")), int(r["return_year"]), as_date(r["closure_date"]), tidy(r.get("closure_reason")))
         for r in rows
@@ -475,6 +475,11 @@ class Returns:
             years = [year for code, year in self.sent[kind] if self.areas.la_id(code) == la_id]
             self._last_years[kind, la_id] = max(years)
         return self._last_years[kind, la_id]
+
+    def last_whole_year(self, kind: str, la_id: str) -> int | None:
+        """The last year in which the area returned under all codes that were valid; None where it never did."""
+        years = {year for code, year in self.sent[kind] if self.areas.la_id(code) == la_id}
+        return max((year for year in years if self.has(kind, la_id, year)), default=None)
 
     def has(self, kind: str, la_id: str, year: int) -> bool:
         """Whether every code of the area that was valid in the year returned; one that is in no register, itself."""
@@ -940,7 +945,7 @@ class Anchor:
         self.kind, self.start, self.la_id = kind, start, start["la_id"]
         self.day: date = start["care_start_date" if kind == "CARE_START" else "referral_date"]
         self.birth = birth_of(record)
-        # A child in care is born, whatever its month of birth says; only a referral can be about the unborn (D62).
+        # A child in care is born, whatever its month of birth says; only a referral can be about the unborn (D66).
         self.is_unborn = kind != "CARE_START" and is_unborn_at(self.day, self.la_id, self.birth, record, context.areas)
         self.age_months = None
         if self.is_unborn:
@@ -1070,7 +1075,7 @@ def is_of_school_age(birth: tuple[int, int] | None, school_year: int) -> bool:
 def sessions_of(record: ChildRecord, school_year: int, term: str, terms: SchoolTerms) -> tuple[int, int] | None:
     """Possible sessions of a term and those missed without authorisation, over all enrolments (C.2).
 
-    An enrolment states a half where it states both figures and the half was collected (D62). None where no enrolment
+    An enrolment states a half where it states both figures and the half was collected (D66). None where no enrolment
     states the term (of summer: both halves), and where the year has more sessions than a year can have.
     """
     stated: dict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -1157,7 +1162,8 @@ def turns_18_first(reading: Reading, anchor: Anchor, context: Context) -> bool:
         return False
     end = anchor.start["care_end_date"]
     if end is None:
-        end = date(context.returns.last_year("cla", anchor.la_id), 3, 31) + timedelta(days=1)
+        last_year = context.returns.last_whole_year("cla", anchor.la_id)
+        end = date.max if last_year is None else date(last_year, 3, 31) + timedelta(days=1)
     if reading.turning_18_exclusion == "BY_FOLLOW_UP":
         end = min(end, Window(reading, anchor, context).last)
     return birthday < end

@@ -18,8 +18,12 @@ from typing import Any
 Row = dict[str, Any]
 
 LAST_RETURN_YEAR = 2025
-# An LA that sent no return after that of 2023.
-STOPPED = {"203": 2023}
+# Returns that did not come: an LA stopped after 2023, one went on with the census alone, one left out a year.
+NOT_SENT = {
+    *((kind, "203", year) for kind in ("cin", "cla") for year in (2024, 2025)),
+    *(("cla", "208", year) for year in (2024, 2025)),
+    *((kind, "209", 2019) for kind in ("cin", "cla")),
+}
 
 
 @dataclass
@@ -222,17 +226,18 @@ def case(
 def all_tables(cases: list[Case] | None = None) -> dict[str, list[Row]]:
     """The landing tables of all (or some) cases together, with the rows that close the extracts.
 
-    In every LA of the cases one child is looked after all the time, so every LA returned in every year. Warwickshire
-    is always among them: a programme without a treatment LA in the extracts has no children.
+    In every LA of the cases one child is looked after all the time, so every LA returned, but for NOT_SENT.
+    Warwickshire is always among them: a programme without a treatment LA in the extracts has no children.
     """
     chosen = CASES if cases is None else cases
     rows_with_la = [row for one in chosen for rows in one.rows.values() for row in rows if "la_code" in row]
     codes = sorted({"306", "937"} | {row["la_code"] for row in rows_with_la})
-    returned = [(c, y) for c in codes for y in range(2018, 2026) if y <= STOPPED.get(c, y)]
+    years = [(c, y) for c in codes for y in range(2018, 2026)]
+    censuses, returns = ([cy for cy in years if (kind, *cy) not in NOT_SENT] for kind in ("cin", "cla"))
     tables: dict[str, list[Row]] = {
-        "cin_records": [cin("BACKGROUND", "2018-03-01", return_year=y, la_code=c) for c, y in returned],
-        "cla_children": [looked_after("BACKGROUND", y, la_code=c) for c, y in returned],
-        "cla_episodes": [episode("BACKGROUND", "2016-05-01", return_year=y, la_code=c) for c, y in returned],
+        "cin_records": [cin("BACKGROUND", "2018-03-01", return_year=y, la_code=c) for c, y in censuses],
+        "cla_children": [looked_after("BACKGROUND", y, la_code=c) for c, y in returns],
+        "cla_episodes": [episode("BACKGROUND", "2016-05-01", return_year=y, la_code=c) for c, y in returns],
         "npd_pupils": [],
         "npd_absence": [],
         "cin_assessments": [
@@ -1770,7 +1775,7 @@ case(
 )
 case(
     "plan_after_the_case_closed",
-    "closed 1 May 2022, a plan from 1 June: the closure did not end it; over by 31 March 2023, 303 days (D62)",
+    "closed 1 May 2022, a plan from 1 June: the closure did not end it; over by 31 March 2023, 303 days (D66)",
     cin(
         "PLAN_AFTER_CLOSURE",
         "2022-03-10",
@@ -2306,6 +2311,119 @@ for index, other in (("2021-01-05", "2020-12-01"), ("2021-01-06", "2021-02-01"))
         child_id=("la", "306", f"OWN_TOO_{other}"),
         outcome={"previous_cpp_count": 0},
     )
+
+case(
+    "la_code_of_the_earliest_return",
+    "West Northamptonshire reports the referral first, North Northamptonshire a year later: the first counts",
+    cin("EARLIEST_CODE", "2021-05-10", return_year=2022, la_code="941"),
+    cin("EARLIEST_CODE", "2021-05-10", return_year=2023, la_code="940"),
+    child_id=("la", "928", "EARLIEST_CODE", "2013-05"),
+    spells=[{"la_code": "941"}],
+)
+case(
+    "ended_without_a_reason_in_the_last_return",
+    "the last return has the end, but no reason for it: care ended that day",
+    cin("NO_REASON", "2022-03-10"),
+    episode("NO_REASON", "2022-05-01", "2024-06-01", None, return_year=2025),
+    child_id=("la", "306", "NO_REASON"),
+    periods=[("2022-05-01", "2024-06-01")],
+)
+case(
+    "started_again_before_the_stated_end",
+    "a new start on 1 July 2021, before the end of 1 September: the period is cut there, and nobody went home that day",
+    looked_after("STARTED_AGAIN", 2022),
+    episode("STARTED_AGAIN", "2021-05-01", "2021-09-01", "E4A"),
+    episode("STARTED_AGAIN", "2021-07-01"),
+    child_id=("la", "306", "STARTED_AGAIN"),
+    periods=[("2021-05-01", "2021-07-01"), ("2021-07-01", None)],
+    values={HOME: (True, True, False)},
+)
+for kind, days_column in (("cin_plan", "cin_plan_days"), ("cpp", "cpp_days")):
+    name = f"{kind}_NEXT_YEAR".upper()
+    case(
+        f"{kind}_under_a_referral_of_the_next_year",
+        "a plan from 1 June 2022 that the next return has under a second referral: over when that closed, 435 days",
+        cin(
+            name,
+            "2022-03-10",
+            return_year=2023,
+            closure_date="2023-03-01",
+            closure_reason="RC7",
+            **{f"{kind}_start_date": "2022-06-01"},
+        ),
+        cin(
+            name,
+            "2023-04-05",
+            return_year=2024,
+            closure_date="2023-08-10",
+            closure_reason="RC7",
+            **{f"{kind}_start_date": "2022-06-01"},
+        ),
+        child_id=("la", "306", name),
+        outcome={"plan_days": 435, days_column: 435},
+    )
+for index, other in (("2021-01-05", "2020-12-01"), ("2021-01-06", "2021-02-01")):
+    case(
+        f"own_plan_in_another_return_under_{other}",
+        "one return has the plan of December under the index referral, the next under another: the index's own",
+        cin(f"OWN_NEXT_{other}", index, cpp_start_date="2020-12-15", return_year=2021),
+        cin(f"OWN_NEXT_{other}", other, cpp_start_date="2020-12-15", return_year=2022),
+        child_id=("la", "306", f"OWN_NEXT_{other}"),
+        outcome={"previous_cpp_count": 0},
+    )
+case(
+    "previous_plans_stated_later",
+    "the plan's first return says none before it, the next one two: the first counts",
+    cin("STATED_LATER", "2022-03-10", cpp_start_date="2022-03-20", cpp_previous_count=0),
+    cin("STATED_LATER", "2022-03-10", return_year=2023, cpp_start_date="2022-03-20", cpp_previous_count=2),
+    child_id=("la", "306", "STATED_LATER"),
+    outcome={"previous_cpp_count": 0},
+)
+case(
+    "need_of_the_latest_referral",
+    "two referrals before the trial and care in it: the need is that of the later one",
+    cin("LATEST_NEED", "2020-02-01", primary_need="N5", closure_date="2020-03-01", closure_reason="RC7"),
+    cin("LATEST_NEED", "2020-09-01", primary_need="N4", closure_date="2020-10-01", closure_reason="RC7"),
+    episode("LATEST_NEED", "2021-06-10", "2022-01-10", "E4A"),
+    child_id=("la", "306", "LATEST_NEED"),
+    outcome={"primary_need": 4, "index_referral_date": None},
+)
+case(
+    "still_in_care_where_care_returns_stopped",
+    "Lambeth's last return on care is that of 2023, its census goes on; 18 on 1 May 2024, after it: in the sample",
+    looked_after("CARE_RETURNS_STOPPED", 2022, la_code="208", birth_year=2006),
+    episode("CARE_RETURNS_STOPPED", "2021-05-01", return_year=2023, la_code="208"),
+    child_id=("la", "208", "CARE_RETURNS_STOPPED"),
+    values={HOME_18: (True, True, False)},
+)
+case(
+    "april_after_a_missing_return",
+    "Lewisham sent no return of 2019; who enters in April 2019 is seen from the return of 2020 on (FV.MATCH.3)",
+    cin("AFTER_A_GAP", "2019-04-15", la_code="209"),
+    looked_after("AFTER_A_GAP", 2020, la_code="209"),
+    episode("AFTER_A_GAP", "2019-04-20", "2019-12-01", "E4A", la_code="209"),
+    child_id=("la", "209", "AFTER_A_GAP"),
+    outcome=None,
+)
+
+case(
+    "factors_of_one_of_two_las",
+    "referred to two LAs on one day; only Newcastle's assessment shows domestic abuse: that sample is there",
+    cin("FACTORS_OF_ONE", "2021-03-10", pupil_id="PUPILFACTORS"),
+    cin(
+        "FACTORS_OF_ONE_N",
+        "2021-03-10",
+        la_code="391",
+        pupil_id="PUPILFACTORS",
+        closure_date="2021-03-20",
+        closure_reason="RC7",
+    ),
+    assessment("FACTORS_OF_ONE_N", "2021-03-10", "2021-03-12", la_code="391", assessment_factors="3B"),
+    cin("TREATED_FS", "2018-01-01", la_code="212", return_year=2025),
+    child_id=("pupil", "PUPILFACTORS"),
+    programme_id="family_safeguarding",
+    outcome={"la_id": "306"},
+)
 
 # --- Every window to the day, every code of a list (FV.OUT, B.2) ---------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -39,6 +40,9 @@ from sfpc.warehouse.build import run_dbt
 from sfpc.warehouse.publish import publish
 
 BENCH_SEED = 1
+MEMORY_LIMIT = "4GB"
+BUILD_AIMS = {"small": 60, "national": 240}
+"""Seconds that dbt build of a set may take on two idle cores, tests included."""
 TIMES = 3  # a plain pass is short: the best of three is the machine's own speed
 
 
@@ -59,10 +63,11 @@ class Line:
 
 
 def run_bench(paths: Paths) -> None:
-    """Measure synthesis, landing, dbt build, matching and estimation, and print one line each.
+    """Measure synthesis, landing, dbt build, matching and estimation on one set, and dbt build on the whole ones.
 
-    paths: only the project's root is used. The set is the reduced one; SFPC_BENCH_SIZE names another
-    (small, national).
+    paths: only the project's root is used. The stages are measured on the reduced set; SFPC_BENCH_SIZE names
+    another (small, national). `dbt build` is measured again on the sets of SFPC_BENCH_BUILDS (small,national;
+    empty for none), each made afresh: the national one takes some ten minutes and 3 GB below the temporary folder.
     """
     size = os.environ.get("SFPC_BENCH_SIZE", "reduced")
     with tempfile.TemporaryDirectory(prefix="sfpc-bench-") as folder:
@@ -77,6 +82,85 @@ def run_bench(paths: Paths) -> None:
             f"{line.stage:<32}{line.seconds:>9.2f}{line.rows / line.seconds:>12,.0f}{line.ratio:>9.1f}"
             f"  {line.yardstick} ({line.yardstick_seconds:.2f} s)"
         )
+    builds = [name.strip() for name in os.environ.get("SFPC_BENCH_BUILDS", ",".join(BUILD_AIMS)).split(",")]
+    measured = [measure_build(paths.root, name) for name in builds if name]
+    if measured:
+        print(f"\ndbt build with its tests, memory limit {MEMORY_LIMIT}, beside one scan and sort of the same Parquet")
+        print(
+            f"{'set':<10}{'seconds':>9}{'aim':>6}{'processor s':>13}{'rows read':>13}{'MB read':>9}"
+            f"{'scan and sort s':>17}{'ratio':>7}"
+        )
+    for one in measured:
+        aim = BUILD_AIMS.get(one.size)
+        print(
+            f"{one.size:<10}{one.seconds:>9.1f}{aim or '-':>6}{one.processor_seconds:>13.1f}{one.rows:>13,}"
+            f"{one.bytes_read / 1e6:>9.0f}{one.plain_seconds:>17.2f}{one.ratio:>7.1f}"
+        )
+
+
+@dataclass(frozen=True)
+class BuildMeasure:
+    """One `dbt build`, tests included, beside a plain pass over the Parquet that it reads.
+
+    seconds and plain_seconds are wall time; processor_seconds are those of dbt and DuckDB over all cores;
+    rows and bytes_read are those of the landing tables.
+    """
+
+    size: str
+    seconds: float
+    processor_seconds: float
+    rows: int
+    bytes_read: int
+    plain_seconds: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long as one scan and sort of the same Parquet the build took."""
+        return self.seconds / max(self.plain_seconds, 1e-9)
+
+
+def measure_build(root: Path, size: str, volume: float = 1.0) -> BuildMeasure:
+    """Synthesise and land one set in a temporary folder, sort it plainly, and build it with dbt.
+
+    root: the project; size: reduced, small or national; volume: share of its children. Both the plain pass and
+    dbt have MEMORY_LIMIT. Raises SfpcError where dbt fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="sfpc-bench-") as folder:
+        work = Paths(root, Path(folder) / "data", Path(folder) / "outputs")
+        work.data.mkdir()
+        synthesise(size, BENCH_SEED, work.extracts, work.truth, root / "seeds", volume=volume, quiet=True)
+        _land(work)
+        shutil.rmtree(work.extracts)
+        files = [file for table in TABLES for file in _parquet(work.landing / table)]
+        plain = _timed(lambda: _scan_and_sort(files, work.data / "plain"))
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = _timed(
+            lambda: run_dbt(
+                work,
+                "build",
+                target=work.data / "target",
+                build_db=work.build_db,
+                settings={"SFPC_MEMORY_LIMIT": MEMORY_LIMIT},
+            )
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        processor = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        size_read = sum(Path(file).stat().st_size for file in files)
+        return BuildMeasure(size, seconds, processor, _rows(files), size_read, plain)
+
+
+def _scan_and_sort(files: list[str], folder: Path) -> None:
+    """Read every column of every row, and sort every file by all its columns, within the memory of a build."""
+    folder.mkdir()
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": MEMORY_LIMIT,
+        "temp_directory": str(folder),
+    }
+    with duckdb.connect(config=settings) as con:
+        for file in files:
+            con.execute(SCAN.format(file=file)).fetchall()
+            con.execute(SORT.format(file=file))
+    shutil.rmtree(folder)
 
 
 def _timed(work: Callable[[], object], times: int = 1) -> float:
@@ -111,6 +195,7 @@ def _each(files: list[str], query: str) -> Callable[[], None]:
 
 # Every column of every row is read: a count alone would look at the footer of the file.
 SCAN = "select bit_xor(hash(given)) from '{file}' as given"
+SORT = "create or replace temp table sorted as from '{file}' order by all"
 
 
 def _synthesis(work: Paths, size: str) -> Line:
@@ -127,19 +212,18 @@ def _synthesis(work: Paths, size: str) -> Line:
 def _landing(work: Paths) -> Line:
     files = _parquet(work.extracts)
     plain = _timed(_each(files, SCAN), TIMES)
+    return Line("landing", _timed(lambda: _land(work)), "a plain scan of the extracts", plain, _rows(files))
+
+
+def _land(work: Paths) -> None:
     windows = read_windows(work.root / "seeds" / "protocol" / "data_windows.csv")
-
-    def land() -> None:
-        with Gate(work.landing, "national", windows, base=work.extracts) as gate:
-            land_national(work.extracts, gate)
-
-    return Line("landing", _timed(land), "a plain scan of the extracts", plain, _rows(files))
+    with Gate(work.landing, "national", windows, base=work.extracts) as gate:
+        land_national(work.extracts, gate)
 
 
 def _build(work: Paths) -> Line:
     files = [file for table in TABLES for file in _parquet(work.landing / table)]
-    sort = "create or replace temp table sorted as from '{file}' order by all"
-    plain = _timed(_each(files, sort), TIMES)
+    plain = _timed(_each(files, SORT), TIMES)
     target = work.data / "target"
     seconds = _timed(lambda: run_dbt(work, "build", target=target, build_db=work.build_db))
     publish(work)

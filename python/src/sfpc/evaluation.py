@@ -188,7 +188,9 @@ class _Clock:
         self.seconds[title] = round(time.monotonic() - started, 2)
 
 
-def run(marts_db: Path, results_dir: Path, programme_id: str | None = None) -> EvaluationResults:
+def run(
+    marts_db: Path, results_dir: Path, programme_id: str | None = None, outcome_id: str | None = None
+) -> EvaluationResults:
     """Evaluate every programme in the marts (or one) and write the results files.
 
     Parameters
@@ -196,23 +198,23 @@ def run(marts_db: Path, results_dir: Path, programme_id: str | None = None) -> E
     marts_db: the published DuckDB file; opened read-only.
     results_dir: receives <table>.parquet and <table>.csv of `RESULT_TABLES`, matched_children.parquet (child
         level, not for release) and run.json.
-    programme_id: the only programme to evaluate; all without it.
+    programme_id, outcome_id: the only programme, the only outcome to evaluate; all without them.
 
     Returns
     -------
     `EvaluationResults`. `run_id` depends only on the content of the marts, the code, the settings
-    and `programme_id`, so equal inputs give equal run ids.
+    and what was chosen, so equal inputs give equal run ids.
     """
     clock = _Clock()
     with open_marts(marts_db) as connection:
         settings = read_settings(connection)
         marts = fingerprints(connection)
         code = _code_fingerprint()
-        run_id = _run_id(marts, code, settings, programme_id)
+        run_id = _run_id(marts, code, settings, programme_id, outcome_id)
         roles = read_mart(connection, "dim_programme_local_authorities")
         programmes = _programmes(roles, programme_id)
         roles = roles[roles["programme_id"].isin(programmes)]
-        outcomes = _outcomes(connection)
+        outcomes = [o for o in _outcomes(connection) if outcome_id in (None, o.outcome_id)]
 
         with clock.step("Matching local authorities"):
             trends = read_mart(connection, "fct_la_quarter_outcomes")
@@ -734,9 +736,12 @@ def _code_fingerprint() -> str:
     return digest.hexdigest()
 
 
-def _run_id(marts: Mapping[str, str], code: str, settings: EvaluationSettings, programme_id: str | None) -> str:
+def _run_id(
+    marts: Mapping[str, str], code: str, settings: EvaluationSettings, programme_id: str | None, outcome_id: str | None
+) -> str:
+    chosen = {"programme": programme_id, "outcome": outcome_id}
     content = json.dumps(
-        {"marts": marts, "code": code, "settings": asdict(settings), "programme": programme_id},
+        {"marts": marts, "code": code, "settings": asdict(settings), **chosen},
         sort_keys=True,
         default=str,
     )

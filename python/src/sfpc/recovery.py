@@ -118,7 +118,7 @@ def run_seed(
         shutil.copy(compiled.template, database)
         _run_models(compiled, database, folder)
         with _quiet():
-            results = run(database, paths.results)
+            results = run(database, paths.results, outcome_id=primary_outcome(database))
         truth = primary_truth(paths, database, results.matched_pairs)
         points = results.effects[results.effects["scale"] == "percentage points"]
         kept = points[["model", *REPORTED]].rename(columns=REPORTED).assign(seed=seed, truth_pp=truth)
@@ -310,6 +310,13 @@ def estimates_without_programme(paths: Paths, database: Path, pairs: pd.DataFram
         "imputation": fit_imputation(cells, TERMS).estimate,
     }
     return {model: 100 * value for model, value in effects.items()}
+
+
+def primary_outcome(database: Path) -> str:
+    """The primary outcome, the one that the study is about."""
+    with open_marts(database) as connection:
+        outcomes = read_mart(connection, "dim_outcomes")
+    return str(outcomes[outcomes["is_primary"]].iloc[0]["outcome_id"])
 
 
 def primary_truth(paths: Paths, database: Path, pairs: pd.DataFrame) -> float:

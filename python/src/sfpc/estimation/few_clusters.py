@@ -377,7 +377,10 @@ def score_bootstrap(fit: LogitFit, level: float, draws: int = 9_999, seed: int =
             return nan, nan, nan
         nearest[:] = [held]
         residual = design.weighted_outcome - design.weight * held.probability
-        row = np.linalg.solve(held.information, np.eye(design.x.shape[1])[column])
+        try:
+            row = np.linalg.solve(held.information, np.eye(design.x.shape[1])[column])
+        except np.linalg.LinAlgError:
+            return nan, nan, nan
         terms = residual * (design.x @ row)
         pieces = np.asarray(np.bincount(design.cluster, weights=terms, minlength=groups), dtype=np.float64)
         observed = float(_centred_t(pieces[None, :])[0])
@@ -388,7 +391,9 @@ def score_bootstrap(fit: LogitFit, level: float, draws: int = 9_999, seed: int =
         inside, outside, marginal = 0.0, 1.5, nan
         while True:
             _, p_value, found = test(effect.estimate + side * outside * effect.standard_error)
-            if not p_value > level:
+            if np.isnan(p_value):
+                return nan, nan
+            if p_value <= level:
                 break
             inside, outside, marginal = outside, outside * 1.6, found
             if outside > WIDEST_SEARCH:
@@ -396,6 +401,8 @@ def score_bootstrap(fit: LogitFit, level: float, draws: int = 9_999, seed: int =
         while outside - inside > SCORE_TOLERANCE:
             middle = (inside + outside) / 2
             _, p_value, found = test(effect.estimate + side * middle * effect.standard_error)
+            if np.isnan(p_value):
+                return nan, nan
             if p_value > level:
                 inside, marginal = middle, found
             else:

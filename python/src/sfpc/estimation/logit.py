@@ -252,7 +252,10 @@ def fit_with_effect_held(fit: LogitFit, log_odds: float, near: HeldFit | None = 
         for _ in range(STEPS_PER_INFORMATION):
             probability = expit(design.x @ coefficients)
             score = (design.x.T @ (design.weighted_outcome - design.weight * probability))[free]
-            direction = np.linalg.solve(curvature, score)
+            try:
+                direction = np.linalg.solve(curvature, score)
+            except np.linalg.LinAlgError:
+                return _held_from_scratch(fit, log_odds, free)
             decrement = float(score @ direction) * children_per_weight
             if decrement <= CONVERGENCE_TOLERANCE:
                 found = information(design.x, design.weight, probability)
@@ -261,8 +264,6 @@ def fit_with_effect_held(fit: LogitFit, log_odds: float, near: HeldFit | None = 
                 break
             last = decrement
             coefficients[free] += direction
-        if renewed and not np.isfinite(decrement):
-            return None
         if not np.isfinite(decrement) or renewed > STEPS_PER_INFORMATION:
             break
         known = information(design.x, design.weight, expit(design.x @ coefficients))

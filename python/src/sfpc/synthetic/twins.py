@@ -46,9 +46,12 @@ def noise_free_ranking(marts_db: Path, truth: Path) -> pd.DataFrame:
     with open_marts(marts_db) as connection:
         trends = read_mart(connection, "fct_la_quarter_outcomes")
         roles = read_mart(connection, "dim_programme_local_authorities")
+        outcomes = read_mart(connection, "dim_outcomes")
         settings = read_settings(connection)
+    # The planned rates are those of the primary outcome.
+    trends = trends[trends["outcome_id"].isin(outcomes.loc[outcomes["is_primary"], "outcome_id"])]
     planned = pd.read_csv(truth / "planned_rates.csv", dtype={"la_code": str}, parse_dates=["quarter_start_date"])
-    trends["quarter_start_date"] = pd.to_datetime(trends["quarter_start_date"])
+    trends = trends.assign(quarter_start_date=pd.to_datetime(trends["quarter_start_date"]))
     merged = trends.merge(
         planned[["la_code", "quarter_start_date", "rate"]],
         left_on=["la_id", "quarter_start_date"],
