@@ -6,6 +6,8 @@ select
     weights,
     treatment,
     reading_id,
+    children,
+    missing_covariates,
     is_primary,
     clause
 from {{ ref('specifications') }}

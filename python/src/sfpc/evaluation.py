@@ -110,8 +110,16 @@ _DERIVED = {"age_years": "greatest(age_at_anchor_months, 0) // 12"}
 _WEIGHT_COLUMNS = {
     "cem_protocol": "coalesce(weights.weight_protocol, 0)",
     "cem_ikp": "coalesce(weights.weight_ikp, 0)",
+    "cem_period": "coalesce(weights.weight_period, 0)",
     "none": "1",
 }
+# Who is left out beyond the sample, as a condition on READINGS.
+_CHILDREN = {
+    "all": "true",
+    "without_embedding": "not is_in_embedding_period",
+    "without_shocked_las": f"la_id not in (select la_id from {SCHEMA}.dim_shocks where la_id is not null)",
+}
+MISSING_COVARIATES = ("as_levels", "left_out", "imputed")
 _CODE = ("marts.py", "strata.py", "results.py", "evaluation.py", "matching", "estimation")
 
 
@@ -151,8 +159,20 @@ class Specification:
     weights: str
     treatment: str
     reading_id: str
+    children: str
+    missing_covariates: str
     is_primary: bool
     label: str
+
+    @property
+    def basis(self) -> tuple[str, ...]:
+        """All but the model: which children, outcome, treatment and weights it rests on."""
+        return self.weights, *self.sample, self.missing_covariates
+
+    @property
+    def sample(self) -> tuple[str, str, str]:
+        """What the sample of children hangs on: specifications that agree in it share one."""
+        return self.reading_id, self.treatment, self.children
 
 
 @dataclass(frozen=True)
@@ -391,15 +411,14 @@ def _effects(
                 {la: 1 + days.index(day) for la, day in go_live.items()},
                 {la: 12 * day.year + day.month for la, day in go_live.items() if day.day == 1},
             )
-            built: tuple[str, str] | None = None
+            built: tuple[str, str, str] | None = None
             # Specifications of one sample stand together: it is built once.
-            for specification in sorted(specifications, key=lambda s: (s.reading_id, s.treatment, s.specification_id)):
-                sample = (specification.reading_id, specification.treatment)
-                wanted = (*sample, specification.weights, str(specification.model in WHOLE_OUTCOME))
+            for specification in sorted(specifications, key=lambda s: (*s.sample, s.specification_id)):
+                wanted = (*specification.sample, specification.weights, str(specification.model in WHOLE_OUTCOME))
                 if wanted not in cells:
-                    if built != sample:
+                    if built != specification.sample:
                         _build_sample(connection, programme_id, outcome, specification, days)
-                        built = sample
+                        built = specification.sample
                     cells[wanted] = compress(
                         connection,
                         "model_sample",
@@ -444,26 +463,26 @@ def _adjusted(effects: pd.DataFrame, secondary: list[str]) -> NDArray[np.float64
 
 def _specifications(connection: duckdb.DuckDBPyConnection) -> list[Specification]:
     rows = connection.execute(
-        "select specification_id, outcome_id, clause, model, weights, treatment, reading_id, is_primary, label"
+        "select specification_id, outcome_id, clause, model, weights, treatment, reading_id, children,"
+        " missing_covariates, is_primary, label"
         f" from {SCHEMA}.dim_specifications order by outcome_id, specification_id"
     ).fetchall()
     specifications = [Specification(*row) for row in rows]
+    known = {
+        "model": MODELS,
+        "weights": tuple(_WEIGHT_COLUMNS),
+        "treatment": TREATMENTS,
+        "children": tuple(_CHILDREN),
+        "missing_covariates": MISSING_COVARIATES,
+    }
     for specification in specifications:
-        if specification.model not in MODELS:
-            raise SfpcError(
-                f"dim_specifications: '{specification.specification_id}' has the model"
-                f" '{specification.model}'; known are {', '.join(MODELS)}"
-            )
-        if specification.weights not in _WEIGHT_COLUMNS:
-            raise SfpcError(
-                f"dim_specifications: '{specification.specification_id}' has the weights"
-                f" '{specification.weights}'; known are {', '.join(_WEIGHT_COLUMNS)}"
-            )
-        if specification.treatment not in TREATMENTS:
-            raise SfpcError(
-                f"dim_specifications: '{specification.specification_id}' has the treatment"
-                f" '{specification.treatment}'; known are {', '.join(TREATMENTS)}"
-            )
+        for column, values in known.items():
+            value = getattr(specification, column)
+            if value not in values:
+                raise SfpcError(
+                    f"dim_specifications: '{specification.specification_id}' has '{value}' in {column};"
+                    f" known are {', '.join(values)}"
+                )
     return specifications
 
 
@@ -512,6 +531,7 @@ def _build_sample(
             programme_id = $programme
             and outcome_id = $outcome
             and case when $reading = '{DEFAULT_READING}' then is_default_reading else reading_id = $reading end
+            and {_CHILDREN[specification.children]}
             and children.la_id in (
                 select la_id from cem_sets
                 where programme_id = $programme and outcome_id = $outcome
@@ -570,7 +590,7 @@ def _apply_model_rule(
     else:
         model, rule = "logit", f"baseline rate outside {low:g} to {high:g} %: logit (FV.EST.4)"
     for needed in dict.fromkeys((model, "linear")):
-        if not any(s.weights == flagged.weights and s.model == needed for s in specifications):
+        if not any(s.basis == flagged.basis and s.model == needed for s in specifications):
             specifications.append(
                 replace(
                     flagged,
@@ -580,7 +600,7 @@ def _apply_model_rule(
                     label=f"{flagged.label} ({needed})",
                 )
             )
-    primary = next(s for s in specifications if s.weights == flagged.weights and s.model == model)
+    primary = next(s for s in specifications if s.basis == flagged.basis and s.model == model)
     return [replace(s, is_primary=s is primary) for s in specifications], rule
 
 

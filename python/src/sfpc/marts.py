@@ -55,6 +55,8 @@ REQUIRED_COLUMNS: Mapping[str, frozenset[str]] = {
             "weights",
             "treatment",
             "reading_id",
+            "children",
+            "missing_covariates",
             "is_primary",
             "label",
         }
@@ -151,6 +153,7 @@ REQUIRED_COLUMNS: Mapping[str, frozenset[str]] = {
             "programme_id",
             "child_id",
             "is_unborn_at_referral",
+            "is_in_embedding_period",
             *OTHER_TREATMENTS,
             *COVARIATES,
         }
@@ -221,6 +224,7 @@ def create_analysis_view(connection: duckdb.DuckDBPyConnection) -> None:
             {", ".join(f"outcomes.{name}" for name in _FROM_THE_OUTCOME)},
             outcomes.anchor_date, outcomes.age_at_anchor_months, outcomes.outcome_value,
             coalesce(children.is_unborn_at_referral, false) as is_unborn_at_referral,
+            coalesce(children.is_in_embedding_period, false) as is_in_embedding_period,
             {", ".join(f"children.{name}" for name in (*OTHER_TREATMENTS, *COVARIATES))}
         from {SCHEMA}.fct_outcome_values as outcomes
         inner join {SCHEMA}.fct_child_outcomes as children using (programme_id, child_id)

@@ -254,8 +254,9 @@ def match_children(
     `ChildMatching`; also writes the temporary tables
 
     cem_weights: set columns, la_id, child_id, is_treatment_arm, is_after_go_live, is_matched,
-        weight_protocol, weight_ikp: one row per set and child.
-    cem_child_weights: programme_id, outcome_id, child_id, la_id and the two weights summed over
+        weight_protocol, weight_ikp, weight_period (the protocol's, had every set period strata): one row per
+        set and child.
+    cem_child_weights: programme_id, outcome_id, child_id, la_id and the weights summed over
         sets: a child that serves several treatment LAs has one row, in its own LA (FV.CEM.10).
     """
     connection.register("cem_sets_frame", sets)
@@ -327,12 +328,16 @@ def match_children(
         select
             programme_id, outcome_id, sets.treatment_la_id, la_id, strata.child_id,
             sets.is_treatment_arm, used.is_after_go_live, used.is_matched, used.weight_protocol,
-            used.weight_ikp
+            used.weight_ikp, by_period.weight_protocol as weight_period
         from {SCHEMA}.fct_cem_strata as strata
         inner join cem_sets as sets using (programme_id, outcome_id, la_id)
         inner join cem_weights_used as used using (
             programme_id, outcome_id, treatment_la_id, is_treatment_arm, year_stratum_id,
-            covariate_stratum_id
+            covariate_stratum_id, is_after_go_live
+        )
+        inner join cem_weights_period as by_period using (
+            programme_id, outcome_id, treatment_la_id, is_treatment_arm, year_stratum_id,
+            covariate_stratum_id, is_after_go_live
         )
         where used.is_after_go_live = (strata.anchor_date >= sets.go_live_date)
         """
@@ -342,9 +347,10 @@ def match_children(
         create or replace temp table cem_child_weights as
         select
             programme_id, outcome_id, child_id, la_id,
-            sum(weight_protocol) as weight_protocol, sum(weight_ikp) as weight_ikp
+            sum(weight_protocol) as weight_protocol, sum(weight_ikp) as weight_ikp,
+            sum(weight_period) as weight_period
         from cem_weights
-        where is_matched
+        where is_matched or weight_period > 0
         group by programme_id, outcome_id, child_id, la_id
         """
     )
