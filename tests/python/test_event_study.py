@@ -1,4 +1,4 @@
-"""The effect by quarters since go-live (FV.SENS.2): by hand, against statsmodels and brute force, planted paths, size."""
+"""The effect by quarters since go-live (FV.SENS.2): by hand, statsmodels, brute force, planted paths, size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sfpc.estimation import Design, Terms, build_design, fit_linear
 from sfpc.estimation.cluster import CR1_T
 from sfpc.estimation.design import CELL_COUNT, CELL_OUTCOME, CELL_WEIGHT
 from sfpc.estimation.event_study import EventStudy, event_study, periods_since_go_live
-from sfpc.estimation.few_clusters import WILD_BOOTSTRAP, cr2, cr3, cluster_sums
+from sfpc.estimation.few_clusters import WILD_BOOTSTRAP, cluster_sums, cr2, cr3
 from sfpc.estimation.joint import (
     CR1_F,
     CR2_F,
@@ -43,9 +43,7 @@ def children(seed: int = 3, size: int = 4000, las: int = 10) -> pd.DataFrame:
 
 def prepared(rows: pd.DataFrame, terms: Terms = TERMS) -> tuple[Design, np.ndarray, np.ndarray]:
     design = build_design(rows_as_cells(rows), terms)
-    period = periods_since_go_live(
-        rows["month"].to_numpy(dtype=np.int64), design.cluster, design.cluster_names, LIVE
-    )
+    period = periods_since_go_live(rows["month"].to_numpy(dtype=np.int64), design.cluster, design.cluster_names, LIVE)
     return design, period, np.ones(len(rows), dtype=np.int64)
 
 

@@ -67,7 +67,7 @@ class TrendBounds:
     estimate, standard_error: of it if trends are parallel.
     bounds: a row per restriction and limit.
     breakdown: per restriction the largest limit at which the interval leaves out 0: 0 if it never does, infinite if it
-        does up to `LARGEST_LIMIT`, NaN if there are no bounds.
+        does up to `LARGEST_LIMIT` (smoothness: times the error), NaN if there are no bounds.
     notes: sentences for the analyst.
     """
 
@@ -104,7 +104,7 @@ def bounds_of(
         nan = float("nan")
         which = "before" if not leads else "after"
         why = f"no bounds: no quarter {which} go-live that follows on the reference without a gap"
-        return TrendBounds("", nan, nan, (), {RELATIVE: nan, SMOOTH: nan}, (why,))
+        return TrendBounds("", nan, nan, (), {RELATIVE: nan}, (why,))
     chosen = [study.identified.index(k) for k in (*reversed(leads), *lags)]
     found = trend_bounds(
         study.coefficients[chosen],
@@ -136,6 +136,7 @@ def trend_bounds(
     covariance: (J, J).
     lead_count: leads, which come first; at least one, and at least one lag.
     level: significance level.
+    smooth_limits: None for `SMOOTH_SHARES` of the error; each takes half a second, () leaves smoothness out.
     target: (J - lead_count,), weights of the lags; their mean without it.
     freedom: where given, the covariance is inflated so that with parallel trends the interval is that with Student's
         t: the methods themselves are for many clusters.
@@ -156,7 +157,7 @@ def trend_bounds(
     nan = float("nan")
     if not (np.isfinite(covariance).all() and error > 0):
         why = "no bounds: the covariance of the event study is not defined"
-        return TrendBounds("", estimate, nan, (), {RELATIVE: nan, SMOOTH: nan}, (why,))
+        return TrendBounds("", estimate, nan, (), {RELATIVE: nan}, (why,))
     if np.linalg.eigvalsh(covariance)[0] < 1e-10 * np.trace(covariance):
         notes.append("fewer LAs carry information than there are quarters: the covariance is singular")
     relative = _Relative(coefficients, covariance, lead_count, weights, level)
@@ -183,10 +184,9 @@ def trend_bounds(
     known = {
         bound.limit: not (bound.ci_low > 0 or bound.ci_high < 0) for bound in bounds if bound.restriction == SMOOTH
     }
-    breakdown = {
-        RELATIVE: _breakdown(lambda limit: relative.accepts(0.0, limit), {}, 1.0),
-        SMOOTH: _breakdown(smooth_holds_zero, known, error),
-    }
+    breakdown = {RELATIVE: _breakdown(lambda limit: relative.accepts(0.0, limit), {}, 1.0)}
+    if known:
+        breakdown[SMOOTH] = _breakdown(smooth_holds_zero, known, error)
     unwidened = error / (1.0 if freedom is None else reach)
     return TrendBounds("", estimate, unwidened, tuple(bounds), breakdown, tuple(notes))
 

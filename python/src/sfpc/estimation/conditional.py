@@ -23,10 +23,11 @@ Codes = NDArray[np.int64]
 CONDITIONAL_T = "CR1 by LA of the conditional logit, t(G-1)"
 MAXIMUM_ITERATIONS = 50
 MAXIMUM_HALVINGS = 30
-# On Newton's decrement: a step this small moves no coefficient by a thousandth of its error.
-CONVERGENCE_TOLERANCE = 1e-10
-# Beyond this a coefficient (per standard deviation within strata) is running away: separation.
-LARGEST_COEFFICIENT = 15.0
+# On Newton's decrement: a step this small moves no coefficient by a millionth of its error.
+CONVERGENCE_TOLERANCE = 1e-14
+# A coefficient with a larger error than this (log odds per standard deviation within strata) is not held by the data:
+# where covariates separate the events it runs away and its error faster.
+LARGEST_ERROR = 50.0
 # Strata are worked through in pieces of at most this many numbers.
 PIECE = 4_000_000
 
@@ -40,7 +41,7 @@ class ConditionalFit:
     names, coefficients: (K,), log odds, of the columns that vary within strata.
     covariance: CR1 by LA; model_covariance: (K, K), inverse of the information.
     log_likelihood, null_log_likelihood: at the estimate and without covariates.
-    is_converged: False where the steps did not settle or a coefficient ran away; the effect is then NaN.
+    is_converged: False where the steps did not settle or the data do not hold a coefficient; the effect is then NaN.
     iterations: Newton steps.
     strata_count, children_count, event_count: of the strata that tell anything.
     dropped: strata left out, by reason -> (strata, children, events).
@@ -84,7 +85,9 @@ def fit_conditional(x: Array, event: Array, stratum: Codes, cluster: Codes, name
     stratum: (children,), codes of strata; cluster: (children,), codes of LAs.
 
     Strata without an event, with only events or with one child are left out and counted; so are columns that do not
-    vary within the rest. There are no weights: matched strata balance the arms themselves. A stratum of n children of
+    vary within the rest. There are no weights: matched strata balance the arms themselves. LAs may cross strata: what a
+    child adds to the score counts for its LA, times sqrt(n / (n - 1)), which is right where a stratum's children come
+    from n LAs and cautious where they share one. A stratum of n children of
     whom d have the event costs n times min(d, n - d) times K^2, whatever its size.
 
     Source: FV.EST.4; Gail, Lubin and Rubinstein (1981) Biometrika 68:703 (recursion); Chamberlain (1980) Review of
@@ -125,16 +128,17 @@ def fit_conditional(x: Array, event: Array, stratum: Codes, cluster: Codes, name
     length = np.sqrt(np.mean(np.square(centred), axis=0))
     problem = _Strata(centred / length, event[rows], code)
     found = _maximise(problem, len(kept_names))
-    is_converged = found.is_converged and bool(np.all(np.abs(found.coefficients) < LARGEST_COEFFICIENT))
-    if not is_converged:
-        notes.append("the conditional logit did not settle (covariates may separate the events): no estimate")
     try:
         bread = np.asarray(np.linalg.inv(found.information), dtype=np.float64)
     except np.linalg.LinAlgError:
         bread = np.full((len(kept_names), len(kept_names)), np.nan)
-    robust = cluster_covariance(
-        bread, problem.scores(found.coefficients), cluster[rows], rows=children, parameters=len(kept_names)
-    )
+    is_held = bool(np.all(np.diag(bread) < LARGEST_ERROR**2))
+    if not (found.is_converged and is_held):
+        notes.append("the conditional logit did not settle (covariates may separate the events): no estimate")
+    # Given their number, events of a stratum exclude each other: squares of single children fall short by n / (n - 1).
+    short = size[used] / (size[used] - 1.0)
+    scores = problem.scores(found.coefficients) * np.sqrt(short)[code][:, None]
+    robust = cluster_covariance(bread, scores, cluster[rows], rows=children, parameters=len(kept_names))
     scale = np.outer(length, length)
     return ConditionalFit(
         names=kept_names,
@@ -143,7 +147,7 @@ def fit_conditional(x: Array, event: Array, stratum: Codes, cluster: Codes, name
         model_covariance=bread / scale,
         log_likelihood=found.value,
         null_log_likelihood=problem.derivatives(np.zeros(len(kept_names)))[0],
-        is_converged=is_converged,
+        is_converged=found.is_converged and is_held,
         iterations=found.iterations,
         strata_count=strata,
         children_count=children,

@@ -172,13 +172,15 @@ def _check(
 class _State:
     """Predictors as codes and numbers, with the current values of what is missing.
 
-    codes: name -> (n,); code 0 is the most frequent level. numbers: name -> (n,), standardised by `centre` and `scale`.
+    codes: name -> (n,); code 0 is the most frequent level. numbers: name -> (n,), standardised; given: as they came.
+    donors: name -> (missing,), rows whose numbers the missing ones have now.
     """
 
     codes: dict[str, Codes]
     levels: dict[str, list[object]]
     numbers: dict[str, Array]
-    centre: dict[str, tuple[float, float]]
+    given: dict[str, Array]
+    donors: dict[str, Codes]
     positions: dict[str, Codes]
     observed: dict[str, Codes]
     count: int
@@ -192,7 +194,7 @@ class _State:
         factors: Sequence[str],
         linear: Sequence[str],
     ) -> _State:
-        state = cls({}, {}, {}, {}, {}, {}, len(rows))
+        state = cls({}, {}, {}, {}, {}, {}, {}, len(rows))
         coded = [*factors, *(name for name, kind in covariates.items() if kind == CATEGORICAL)]
         for name in coded:
             shares = rows[name].value_counts()
@@ -205,8 +207,8 @@ class _State:
         for name in (*linear, *(name for name, kind in covariates.items() if kind == LINEAR)):
             values = rows[name].to_numpy(dtype=np.float64)
             centre, scale = float(np.nanmean(values)), float(np.nanstd(values))
-            state.centre[name] = (centre, scale if scale > 0 else 1.0)
-            state.numbers[name] = (values - centre) / state.centre[name][1]
+            state.given[name] = values
+            state.numbers[name] = (values - centre) / (scale if scale > 0 else 1.0)
         for name in names:
             missing = rows[name].isna().to_numpy()
             state.positions[name], state.observed[name] = np.flatnonzero(missing), np.flatnonzero(~missing)
@@ -216,8 +218,15 @@ class _State:
         """Give every missing value an observed one by lot."""
         for name, positions in self.positions.items():
             drawn = generator.choice(self.observed[name], len(positions))
-            held: NDArray[np.generic] = self.codes[name] if name in self.codes else self.numbers[name]
-            held[positions] = held[drawn]
+            if name in self.codes:
+                self.codes[name][positions] = self.codes[name][drawn]
+            else:
+                self.take(name, drawn)
+
+    def take(self, name: str, donors: Codes) -> None:
+        """Give the missing numbers of a covariate those of other rows."""
+        self.numbers[name][self.positions[name]] = self.numbers[name][donors]
+        self.donors[name] = donors
 
     def summary(self, name: str) -> Array:
         """Shares of the levels, or the mean, among the imputed."""
@@ -225,8 +234,7 @@ class _State:
         if name in self.codes:
             counts = np.bincount(self.codes[name][positions], minlength=len(self.levels[name]))
             return np.asarray(counts / len(positions), dtype=np.float64)
-        centre, scale = self.centre[name]
-        return np.array([centre + scale * float(self.numbers[name][positions].mean())])
+        return np.array([float(self.given[name][self.donors[name]].mean())])
 
     def imputed(self, name: str) -> NDArray[np.object_]:
         """(missing,), current values."""
@@ -235,9 +243,8 @@ class _State:
             levels = np.empty(len(self.levels[name]), dtype=object)
             levels[:] = self.levels[name]
             return np.asarray(levels[self.codes[name][positions]], dtype=object)
-        centre, scale = self.centre[name]
         found = np.empty(len(positions), dtype=object)
-        found[:] = [float(value) for value in centre + scale * self.numbers[name][positions]]
+        found[:] = self.given[name][self.donors[name]].tolist()
         return found
 
 
@@ -437,7 +444,7 @@ class _Number(_Model):
         lots = self._lots(generator)[self._observed]
         drawn = coefficients + inverse @ columns.moment(weight * lots * (self._value - fitted))
         wanted = _Columns.of(state, self.name, self._missing).index(drawn)
-        state.numbers[self.name][self._missing] = self._value[_donors(fitted, wanted, generator)]
+        state.take(self.name, self._observed[_donors(fitted, wanted, generator)])
         return True
 
 
@@ -475,8 +482,7 @@ def _diagnostics(state: _State, names: Sequence[str], traces: Mapping[str, list[
             shares = np.bincount(state.codes[name][observed], minlength=len(state.levels[name])) / len(observed)
             levels: list[object] = [str(level) for level in state.levels[name]]
         else:
-            centre, scale = state.centre[name]
-            shares, levels = np.array([centre + scale * float(state.numbers[name][observed].mean())]), [None]
+            shares, levels = np.array([float(state.given[name][observed].mean())]), [None]
         for place, level in enumerate(levels):
             imputed = float(chains[:, -1, place].mean()) if len(chains) else float("nan")
             rows.append((name, level, float(shares[place]), imputed, float(r_hat[place])))

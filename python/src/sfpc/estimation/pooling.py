@@ -127,7 +127,7 @@ def median_p(p_values: Array) -> float:
 
 
 def pooled_wild_bootstrap(
-    imputations: Sequence[ClusterSums], level: float, draws: int = 9_999, seed: int = 0
+    imputations: Sequence[ClusterSums], level: float, draws: int = 9_999, seed: int = 0, ends: bool = True
 ) -> Estimate:
     """Wild cluster bootstrap of the pooled t, null imposed, interval by inversion.
 
@@ -139,6 +139,8 @@ def pooled_wild_bootstrap(
     with b* and U* the effect and squared CR1 error of the restricted bootstrap on imputation m and B the variance
     between imputations. So the error of the children comes from the signs, that of the imputations from z, and that of
     T from both denominators. Equal imputations give the wild cluster bootstrap itself.
+
+    ends: whether the interval is wanted.
 
     Source: Cameron, Gelbach and Miller (2008); Rubin (1987), section 3.3; the combination is this project's
     (docs/methods/missing_data.md).
@@ -190,7 +192,8 @@ def pooled_wild_bootstrap(
                 break
         return pooled.estimate + side * inside * pooled.standard_error
 
-    return Estimate(pooled.estimate, pooled.standard_error, end(-1.0), end(1.0), p_value(0.0), nan, method)
+    low, high = (end(-1.0), end(1.0)) if ends else (nan, nan)
+    return Estimate(pooled.estimate, pooled.standard_error, low, high, p_value(0.0), nan, method)
 
 
 __all__ = ["Pooled", "median_p", "pool", "pooled_wild_bootstrap", "rubin"]
