@@ -18,6 +18,7 @@ from sfpc.estimation.few_clusters import (
     cluster_sums,
     cr2,
     cr3,
+    effects_without_each,
     hochberg,
     leave_one_out,
     score_bootstrap,
@@ -67,6 +68,29 @@ def test_leaving_out_an_la_equals_fitting_without_it() -> None:
     assert leave_one_out(sums) == pytest.approx(expected, rel=1e-8)
     error = np.sqrt(9 / 10 * np.sum((expected - sums.estimate) ** 2))
     assert cr3(sums, 0.05).standard_error == pytest.approx(error, rel=1e-8)
+
+
+def test_each_la_left_out_has_its_arm_and_the_methods_of_a_model_without_it() -> None:
+    """FV.SENS.6: estimate, CR1 and bootstrap of both arms equal those of a design built without the LA."""
+    rows, design, _ = children(size=1500)
+    found = effects_without_each(design, np.ones(len(rows), dtype=np.int64), 0.05)
+    assert [one.la for one in found] == list(design.cluster_names)
+    assert [one.la for one in found if one.is_treated_la] == [f"LA{i}" for i in range(5)]
+    for one in found[2:7]:
+        without = build_design(rows_as_cells(rows[rows["la"] != one.la]), TERMS)
+        expected = wild_bootstrap(sums_of(without), 0.05).effect
+        assert one.effect.p_value == expected.p_value
+        for name in ("estimate", "standard_error", "ci_low", "ci_high"):
+            assert getattr(one.effect, name) == pytest.approx(getattr(expected, name), rel=1e-6)
+
+
+def test_without_the_only_treated_la_there_is_no_effect() -> None:
+    """FV.SENS.6: NaN, not 0."""
+    rows, _, _ = children(size=1500)
+    few = rows[rows["la"].isin(["LA0", "LA7", "LA8", "LA9"])].reset_index(drop=True)
+    design = build_design(rows_as_cells(few), TERMS)
+    found = effects_without_each(design, np.ones(len(few), dtype=np.int64), 0.05, draws=99)
+    assert [bool(np.isnan(one.effect.estimate)) for one in found] == [True, False, False, False]
 
 
 def test_wild_bootstrap_equals_refitting_every_sign_pattern() -> None:

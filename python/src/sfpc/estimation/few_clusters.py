@@ -7,14 +7,14 @@ the bootstrap then costs G^2 operations. Page: docs/methods/few_clusters.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfpc.estimation.cluster import Estimate, infer, small_sample_factor
-from sfpc.estimation.design import Design, independent_of
+from sfpc.estimation.design import Design, independent_columns, independent_of
 from sfpc.estimation.logit import HeldFit, LogitFit, fit_with_effect_held
 
 CR2_T = "CR2 by LA, Satterthwaite"
@@ -47,12 +47,14 @@ class ClusterSums:
     moment: (G, K), X'Wy of each LA.
     treatment: position of the treatment among the K columns.
     factor: small-sample factor of CR1.
+    columns: (K,), where the K columns stand in the design.
     """
 
     gram: NDArray[np.float64]
     moment: NDArray[np.float64]
     treatment: int
     factor: float
+    columns: NDArray[np.int64]
 
     @property
     def cluster_count(self) -> int:
@@ -62,7 +64,7 @@ class ClusterSums:
     @cached_property
     def bread(self) -> NDArray[np.float64]:
         """(K, K), inverse of X'WX over all LAs."""
-        return _inverse(self.gram.sum(axis=0))
+        return inverse_of(self.gram.sum(axis=0))
 
     @cached_property
     def coefficients(self) -> NDArray[np.float64]:
@@ -112,7 +114,7 @@ def cluster_sums(design: Design) -> ClusterSums | None:
         gram[group] = weighted.T @ x[rows]
         moment[group] = x[rows].T @ moments[rows]
     factor = small_sample_factor(design.children_count, design.parameter_count, groups)
-    return ClusterSums(gram, moment, treatment, factor)
+    return ClusterSums(gram, moment, treatment, factor, np.flatnonzero(varies))
 
 
 # --- CR2 and CR3 ------------------------------------------------------------------------------------------------------
@@ -129,14 +131,14 @@ def cr2(sums: ClusterSums, significance_level: float) -> Estimate:
     Source: Bell and McCaffrey (2002) Survey Methodology 28:169; Pustejovsky and Tipton (2018) J. Business and Economic
     Statistics 36:672, equations 9 to 11.
     """
-    root = np.linalg.cholesky(_symmetric(sums.bread))
+    root = np.linalg.cholesky(symmetric(sums.bread))
     contrast = np.asarray(root[sums.treatment], dtype=np.float64)
     scores = sums.scores(sums.coefficients) @ root
     inner = np.einsum("ki,gkl,lj->gij", root, sums.gram, root)
     adjusted = np.zeros((sums.cluster_count, len(contrast)))
     own = np.zeros(sums.cluster_count)
     for group, leverage in enumerate(inner):
-        values, vectors = np.linalg.eigh(_symmetric(np.eye(len(contrast)) - leverage))
+        values, vectors = np.linalg.eigh(symmetric(np.eye(len(contrast)) - leverage))
         # A direction that one LA alone determines has no residual in it: the generalised inverse leaves it out.
         usable = values > RANK_TOLERANCE
         power = np.where(usable, np.where(usable, values, 1.0) ** -0.5, 0.0)
@@ -179,6 +181,54 @@ def leave_one_out(sums: ClusterSums) -> NDArray[np.float64]:
         if kept[-1] == sums.treatment:
             out[group] = np.linalg.solve(left[np.ix_(kept, kept)], (moment - sums.moment[group])[kept])[-1]
     return out
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """The effect without one LA: its name, whether any of its children are treated, and the wild cluster bootstrap."""
+
+    la: str
+    is_treated_la: bool
+    effect: Estimate
+
+
+def effects_without_each(
+    design: Design, children: NDArray[np.int64], significance_level: float, draws: int = 9_999, seed: int = 0
+) -> tuple[LeftOut, ...]:
+    """The effect without each LA, treated and comparison ones, with inference; NaN where it is not identified.
+
+    children: (cells,), number of children.
+
+    Source: FV.SENS.6.
+    """
+    found = []
+    for code, la in enumerate(design.cluster_names):
+        rows = design.cluster != code
+        kept = independent_columns(design.x[rows], design.weight[rows])
+        is_identified = design.treatment_column is not None and bool(kept[design.treatment_column])
+        rest = replace(
+            design,
+            x=design.x[rows][:, kept],
+            names=tuple(name for name, is_kept in zip(design.names, kept, strict=True) if is_kept),
+            weight=design.weight[rows],
+            weighted_outcome=design.weighted_outcome[rows],
+            cluster=np.where(design.cluster > code, design.cluster - 1, design.cluster)[rows],
+            cluster_names=tuple(name for name in design.cluster_names if name != la),
+            is_treated=design.is_treated[rows],
+            children_count=int(children[rows].sum()),
+            # With the intercept, the effects of all LAs but one.
+            parameter_count=int(kept.sum()) - (len(design.cluster_names) - 2),
+            treatment_column=int(kept[: design.treatment_column].sum()) if is_identified else None,
+        )
+        sums = cluster_sums(rest)
+        nan = float("nan")
+        effect = (
+            Estimate(nan, nan, nan, nan, nan, nan, WILD_BOOTSTRAP)
+            if sums is None
+            else wild_bootstrap(sums, significance_level, draws, seed).effect
+        )
+        found.append(LeftOut(la, bool(design.is_treated[~rows].any()), effect))
+    return tuple(found)
 
 
 # --- Wild cluster bootstrap -------------------------------------------------------------------------------------------
@@ -229,8 +279,8 @@ def wild_bootstrap(
     """
     groups = sums.cluster_count
     chosen = weights or ("Webb" if groups < WEBB_CLUSTERS else "Rademacher")
-    patterns, is_enumerated = _patterns(groups, chosen, draws, seed)
-    test = _RestrictedTest(sums, patterns)
+    patterns, is_enumerated = multipliers(groups, chosen, draws, seed)
+    test = RestrictedTest(sums, patterns)
     nan = float("nan")
     error = float(np.sqrt(sums.factor * np.sum((sums.scores(sums.coefficients) @ sums.bread[sums.treatment]) ** 2)))
     if not (np.isfinite(error) and error > 0):
@@ -248,7 +298,7 @@ def wild_bootstrap(
     return WildBootstrap(effect, len(patterns), is_enumerated, chosen)
 
 
-class _RestrictedTest:
+class RestrictedTest:
     """p-values of any null effect from one set of draws.
 
     With the effect held at c, the restricted scores of LA g are s_g(c) = s_g(0) - c d_g, where s_g(0) and d_g are the
@@ -261,7 +311,7 @@ class _RestrictedTest:
         self._sums, self._patterns = sums, patterns
         others = np.arange(len(sums.coefficients)) != sums.treatment
         gram = sums.gram.sum(axis=0)
-        inverse = _inverse(gram[np.ix_(others, others)])
+        inverse = inverse_of(gram[np.ix_(others, others)])
         row = sums.bread[sums.treatment]
 
         def scores(moment: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -274,15 +324,18 @@ class _RestrictedTest:
         self._row = row
         self._pull = sums.gram @ row
 
-    def p_value(self, null: float) -> float:
-        """Share of draws whose |t| reaches that of the estimate against `null`."""
-        sums = self._sums
+    def statistics(self, null: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(draws,), what each draw adds to `null`, in units of the outcome, and its CR0 error."""
         scores = self._of_outcome - null * self._of_treatment
         pieces = scores @ self._row
         # Row g: how the CR1 piece of LA g depends on each LA's multiplier.
-        dependence = np.diag(pieces) - self._pull @ (sums.bread @ scores.T)
-        numerator = self._patterns @ pieces
-        spread = np.sqrt(np.sum((self._patterns @ dependence.T) ** 2, axis=1))
+        dependence = np.diag(pieces) - self._pull @ (self._sums.bread @ scores.T)
+        return self._patterns @ pieces, np.sqrt(np.sum((self._patterns @ dependence.T) ** 2, axis=1))
+
+    def p_value(self, null: float) -> float:
+        """Share of draws whose |t| reaches that of the estimate against `null`."""
+        sums = self._sums
+        numerator, spread = self.statistics(null)
         residual = sums.scores(sums.coefficients) @ self._row
         observed = abs(sums.estimate - null) / np.sqrt(np.sum(residual**2))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -309,7 +362,7 @@ class _RestrictedTest:
         return estimate + side * inside * error
 
 
-def _patterns(groups: int, weights: str, draws: int, seed: int) -> tuple[NDArray[np.float64], bool]:
+def multipliers(groups: int, weights: str, draws: int, seed: int) -> tuple[NDArray[np.float64], bool]:
     """(draws, G) multipliers, and whether they are all that there are."""
     if weights == "Rademacher" and groups <= ENUMERATED_CLUSTERS:
         bits = (np.arange(2**groups)[:, None] >> np.arange(groups)) & 1
@@ -367,7 +420,7 @@ def score_bootstrap(fit: LogitFit, level: float, draws: int = 9_999, seed: int =
     effect = fit.log_odds_effect(level)
     if column is None or groups < 2 or not (fit.is_converged and effect.standard_error > 0):
         return undefined
-    patterns, _ = _patterns(groups, "Webb" if groups < WEBB_CLUSTERS else "Rademacher", draws, seed)
+    patterns, _ = multipliers(groups, "Webb" if groups < WEBB_CLUSTERS else "Rademacher", draws, seed)
 
     nearest: list[HeldFit] = []
 
@@ -442,14 +495,15 @@ def hochberg(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 # --- Small helpers ----------------------------------------------------------------------------------------------------
 
 
-def _symmetric(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def symmetric(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Without the rounding that makes a symmetric matrix look otherwise."""
     return np.asarray((matrix + matrix.T) / 2, dtype=np.float64)
 
 
-def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def inverse_of(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Inverse of a positive definite matrix whose columns may differ much in length."""
     if not len(matrix):
         return np.zeros((0, 0))
     length = np.sqrt(np.diag(matrix))
     scaled = np.linalg.inv(matrix / np.outer(length, length))
-    return _symmetric(scaled / np.outer(length, length))
+    return symmetric(scaled / np.outer(length, length))
