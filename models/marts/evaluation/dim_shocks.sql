@@ -3,5 +3,6 @@ select
     la_id,
     kind,
     title,
-    source
+    source,
+    is_of_its_own
 from {{ ref('int_programmes__shocks') }}

@@ -179,7 +179,7 @@ def _estimate(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.evaluation import run
 
     with step("matching and estimation"):
-        run(paths.marts_db, paths.results)
+        run(paths.marts_db, paths.results, workers=os.cpu_count() or 1)
 
 
 def _report(paths: Paths, options: argparse.Namespace) -> None:

@@ -118,7 +118,7 @@ REQUIRED_COLUMNS: Mapping[str, frozenset[str]] = {
             "data_version",
         }
     ),
-    "dim_shocks": frozenset({"shock_date", "la_id", "kind", "title"}),
+    "dim_shocks": frozenset({"shock_date", "la_id", "kind", "title", "is_of_its_own"}),
     "fct_cem_strata": frozenset(
         {
             "programme_id",
@@ -147,6 +147,9 @@ REQUIRED_COLUMNS: Mapping[str, frozenset[str]] = {
             "is_fully_observed",
             "outcome_value",
         }
+    ),
+    "fct_absence_terms": frozenset(
+        {"programme_id", "child_id", "term_order", "months_since_referral", "is_measured", "unauthorised_absence_pct"}
     ),
     "fct_child_outcomes": frozenset(
         {
@@ -179,6 +182,7 @@ class EvaluationSettings:
     significance_level: two-sided, as a proportion (FV.EST.5).
     bootstrap_draws, permutation_draws, inference_seed: draws where not every pattern is used, and their seed
         (FV.EST.3).
+    imputations: completed sets of children where covariates are imputed (FV.COV.4).
     """
 
     matching_ranking_length: int
@@ -192,6 +196,7 @@ class EvaluationSettings:
     bootstrap_draws: int
     permutation_draws: int
     inference_seed: int
+    imputations: int
 
 
 @contextmanager
@@ -269,6 +274,7 @@ def read_settings(connection: duckdb.DuckDBPyConnection) -> EvaluationSettings:
         bootstrap_draws=whole("bootstrap_draws"),
         permutation_draws=whole("permutation_draws"),
         inference_seed=whole("inference_seed"),
+        imputations=whole("imputations"),
     )
 
 

@@ -26,7 +26,8 @@ from sfpc.estimation.design import build_design, compress
 from sfpc.estimation.imputation import fit_imputation
 from sfpc.estimation.linear import fit_linear
 from sfpc.estimation.logit import fit_logit_to_cells
-from sfpc.evaluation import TERMS, run, terms_sql
+from sfpc.evaluation import run
+from sfpc.grid import TERMS, terms_sql
 from sfpc.landing.gate import Gate
 from sfpc.landing.national import land_national
 from sfpc.marts import ANALYSIS, SCHEMA, EvaluationSettings, open_marts, read_mart, read_settings

@@ -251,7 +251,15 @@ def match_children(
 
     Returns
     -------
-    `ChildMatching`; also writes the temporary tables
+    `ChildMatching`; also writes what `weigh_children` writes.
+    """
+    weigh_children(connection, sets, year_fallback_share)
+    _count_cells(connection)
+    return ChildMatching(shares=_shares(connection), imbalance=_imbalance(connection), balance=_balance(connection))
+
+
+def weigh_children(connection: duckdb.DuckDBPyConnection, sets: pd.DataFrame, year_fallback_share: float) -> None:
+    """The matching of `match_children` without its account: writes the temporary tables
 
     cem_weights: set columns, la_id, child_id, is_treatment_arm, is_after_go_live, is_matched,
         weight_protocol, weight_ikp, weight_period (the protocol's, had every set period strata): one row per
@@ -333,7 +341,7 @@ def match_children(
         inner join cem_sets as sets using (programme_id, outcome_id, la_id)
         inner join cem_weights_used as used using (
             programme_id, outcome_id, treatment_la_id, is_treatment_arm, year_stratum_id,
-            covariate_stratum_id, is_after_go_live
+            covariate_stratum_id
         )
         inner join cem_weights_period as by_period using (
             programme_id, outcome_id, treatment_la_id, is_treatment_arm, year_stratum_id,
@@ -354,8 +362,6 @@ def match_children(
         group by programme_id, outcome_id, child_id, la_id
         """
     )
-    _count_cells(connection)
-    return ChildMatching(shares=_shares(connection), imbalance=_imbalance(connection), balance=_balance(connection))
 
 
 def _shares(connection: duckdb.DuckDBPyConnection) -> pd.DataFrame:
