@@ -207,7 +207,12 @@ def test_open_ends_and_what_lies_beyond_a_gap_are_left_out() -> None:
     """FV.SENS.6: the first and last bin are not quarters that follow on the others."""
     found = bounds_of(study((-4, -3, -2, 0, 1, 3, 4), (-4, 4)), 0.05, (1.0,), ())
     assert found.target == "mean effect over quarters 0 to 1 since go-live; leads -3 to -2"
-    assert found.estimate == 10.0 and "9 degrees of freedom" in found.notes[0]
+    assert found.estimate == 10.0 and "9 degrees of freedom" in found.notes[1]
+    wider = replace(study((-2, 0)), covariance=np.eye(2) * 0.01)
+    narrow = replace(wider, covariance_cr3=np.full((2, 2), np.nan))
+    by_cr3, by_cr1 = bounds_of(wider, 0.05, (1.0,), ()), bounds_of(narrow, 0.05, (1.0,), ())
+    assert "CR3" in by_cr3.notes[0] and "CR1, since some LA" in by_cr1.notes[0]
+    assert by_cr3.bounds[0].ci_low < by_cr1.bounds[0].ci_low
     assert found.tidy()["restriction"].tolist() == [RELATIVE] and set(found.breakdown) == {RELATIVE}
 
 
@@ -218,8 +223,9 @@ def test_undefined_bounds_say_why() -> None:
     none = bounds_of(study((-3, -2)), 0.05)
     assert "after go-live" in none.notes[0] and np.isnan(none.breakdown[RELATIVE]) and none.tidy().empty
     blank = study((-2, 0))
-    unknown = bounds_of(replace(blank, covariance=np.full((2, 2), np.nan)), 0.05)
-    assert unknown.notes == ("no bounds: the covariance of the event study is not defined",)
+    nothing = np.full((2, 2), np.nan)
+    unknown = bounds_of(replace(blank, covariance=nothing, covariance_cr3=nothing), 0.05)
+    assert unknown.notes[-1] == "no bounds: the covariance of the event study is not defined"
     with pytest.raises(ValueError, match="0 leads and 1 lags"):
         trend_bounds(np.ones(1), np.eye(1), 0, 0.05)
 

@@ -94,7 +94,7 @@ def bounds_of(
     """Bounds of the mean effect over the quarters from go-live on.
 
     An open-ended quarter is not a quarter after another, so it is left out; so is what lies beyond a quarter without a
-    coefficient. The covariance is CR1 with G - 1 degrees of freedom (`trend_bounds`).
+    coefficient. The covariance is CR3 with G - 1 degrees of freedom (`trend_bounds`), CR1 where CR3 is not defined.
     """
     open_ended = {one.period for one in study.periods if one.is_open_ended}
     usable = [k for k in study.identified if k not in open_ended]
@@ -106,9 +106,12 @@ def bounds_of(
         why = f"no bounds: no quarter {which} go-live that follows on the reference without a gap"
         return TrendBounds("", nan, nan, (), {RELATIVE: nan}, (why,))
     chosen = [study.identified.index(k) for k in (*reversed(leads), *lags)]
+    is_cr3 = bool(np.isfinite(study.covariance_cr3).all())
+    covariance = study.covariance_cr3 if is_cr3 else study.covariance
+    said = "covariance: CR3 (jackknife over LAs)" if is_cr3 else "covariance: CR1, since some LA cannot be left out"
     found = trend_bounds(
         study.coefficients[chosen],
-        study.covariance[np.ix_(chosen, chosen)],
+        covariance[np.ix_(chosen, chosen)],
         len(leads),
         level,
         relative_limits,
@@ -116,7 +119,8 @@ def bounds_of(
         freedom=float(study.cluster_count - 1),
     )
     target = f"mean effect over quarters 0 to {lags[-1]} since go-live; leads {leads[-1]} to {leads[0]}"
-    return TrendBounds(target, found.estimate, found.standard_error, found.bounds, found.breakdown, found.notes)
+    notes = (said, *found.notes)
+    return TrendBounds(target, found.estimate, found.standard_error, found.bounds, found.breakdown, notes)
 
 
 def trend_bounds(

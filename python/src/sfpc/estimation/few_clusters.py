@@ -7,14 +7,14 @@ the bootstrap then costs G^2 operations. Page: docs/methods/few_clusters.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfpc.estimation.cluster import Estimate, infer, small_sample_factor
-from sfpc.estimation.design import Design, independent_columns, independent_of
+from sfpc.estimation.design import Design, independent_of
 from sfpc.estimation.logit import HeldFit, LogitFit, fit_with_effect_held
 
 CR2_T = "CR2 by LA, Satterthwaite"
@@ -170,16 +170,10 @@ def leave_one_out(sums: ClusterSums) -> NDArray[np.float64]:
     gram, moment = sums.gram.sum(axis=0), sums.moment.sum(axis=0)
     out = np.full(sums.cluster_count, np.nan)
     for group in range(sums.cluster_count):
-        left = gram - sums.gram[group]
-        # What varied in this LA alone is rounding now.
-        candidates = np.flatnonzero(np.diag(left) > RANK_TOLERANCE * np.diag(gram))
-        if sums.treatment not in candidates:
-            continue
-        # The treatment is judged last: it stays only if it is identified given all else.
-        order = np.array([*(i for i in candidates.tolist() if i != sums.treatment), sums.treatment], dtype=np.int64)
-        kept = order[independent_of(left[np.ix_(order, order)])]
-        if kept[-1] == sums.treatment:
-            out[group] = np.linalg.solve(left[np.ix_(kept, kept)], (moment - sums.moment[group])[kept])[-1]
+        kept = _identified(sums, group)
+        if kept is not None:
+            left = (gram - sums.gram[group])[np.ix_(kept, kept)]
+            out[group] = np.linalg.solve(left, (moment - sums.moment[group])[kept])[-1]
     return out
 
 
@@ -201,34 +195,37 @@ def effects_without_each(
 
     Source: FV.SENS.6.
     """
+    sums, nan = cluster_sums(design), float("nan")
+    groups = len(design.cluster_names)
+    counts = np.bincount(design.cluster, weights=children, minlength=groups)
+    treated = np.bincount(design.cluster, weights=design.is_treated, minlength=groups) > 0
     found = []
     for code, la in enumerate(design.cluster_names):
-        rows = design.cluster != code
-        kept = independent_columns(design.x[rows], design.weight[rows])
-        is_identified = design.treatment_column is not None and bool(kept[design.treatment_column])
-        rest = replace(
-            design,
-            x=design.x[rows][:, kept],
-            names=tuple(name for name, is_kept in zip(design.names, kept, strict=True) if is_kept),
-            weight=design.weight[rows],
-            weighted_outcome=design.weighted_outcome[rows],
-            cluster=np.where(design.cluster > code, design.cluster - 1, design.cluster)[rows],
-            cluster_names=tuple(name for name in design.cluster_names if name != la),
-            is_treated=design.is_treated[rows],
-            children_count=int(children[rows].sum()),
-            # With the intercept, the effects of all LAs but one.
-            parameter_count=int(kept.sum()) - (len(design.cluster_names) - 2),
-            treatment_column=int(kept[: design.treatment_column].sum()) if is_identified else None,
-        )
-        sums = cluster_sums(rest)
-        nan = float("nan")
-        effect = (
-            Estimate(nan, nan, nan, nan, nan, nan, WILD_BOOTSTRAP)
-            if sums is None
-            else wild_bootstrap(sums, significance_level, draws, seed).effect
-        )
-        found.append(LeftOut(la, bool(design.is_treated[~rows].any()), effect))
+        effect = Estimate(nan, nan, nan, nan, nan, nan, WILD_BOOTSTRAP)
+        kept = None if sums is None else _identified(sums, code)
+        if sums is not None and kept is not None and groups > 2:
+            others = np.arange(groups) != code
+            # With the intercept, which went with the LA effects.
+            factor = small_sample_factor(int(counts[others].sum()), len(kept) + 1, groups - 1)
+            gram, moment = sums.gram[others][:, kept][:, :, kept], sums.moment[others][:, kept]
+            rest = ClusterSums(gram, moment, len(kept) - 1, factor, sums.columns[kept])
+            effect = wild_bootstrap(rest, significance_level, draws, seed).effect
+        found.append(LeftOut(la, bool(treated[code]), effect))
     return tuple(found)
+
+
+def _identified(sums: ClusterSums, left_out: int) -> NDArray[np.int64] | None:
+    """Columns identified without one LA, the treatment last; None where it is not among them."""
+    gram = sums.gram.sum(axis=0)
+    left = gram - sums.gram[left_out]
+    # What varied in this LA alone is rounding now.
+    candidates = np.flatnonzero(np.diag(left) > RANK_TOLERANCE * np.diag(gram))
+    if sums.treatment not in candidates:
+        return None
+    # The treatment is judged last: it stays only if it is identified given all else.
+    order = np.array([*(i for i in candidates.tolist() if i != sums.treatment), sums.treatment], dtype=np.int64)
+    kept = order[independent_of(left[np.ix_(order, order)])]
+    return kept if kept[-1] == sums.treatment else None
 
 
 # --- Wild cluster bootstrap -------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ DONORS = 5
 # Newton's decrement below which a fit counts as found: no combination of coefficients is then 0.03 standard errors off.
 FIT_TOLERANCE = 1e-3
 FULL_STEPS, CHEAP_STEPS = 40, 12
+# Factors are counted together as long as no more combinations of their levels occur.
+LARGEST_BLOCK = 1_000
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,8 @@ class _State:
 
     codes: name -> (n,); code 0 is the most frequent level. numbers: name -> (n,), standardised; given: as they came.
     donors: name -> (missing,), rows whose numbers the missing ones have now.
+    blocks: the complete factors, several taken together as long as few combinations occur: codes (n,) and the
+        indicators (combinations, columns) that a code stands for.
     """
 
     codes: dict[str, Codes]
@@ -183,7 +187,7 @@ class _State:
     donors: dict[str, Codes]
     positions: dict[str, Codes]
     observed: dict[str, Codes]
-    count: int
+    blocks: list[tuple[Codes, Array]]
 
     @classmethod
     def of(
@@ -194,7 +198,7 @@ class _State:
         factors: Sequence[str],
         linear: Sequence[str],
     ) -> _State:
-        state = cls({}, {}, {}, {}, {}, {}, {}, len(rows))
+        state = cls({}, {}, {}, {}, {}, {}, {}, [])
         coded = [*factors, *(name for name, kind in covariates.items() if kind == CATEGORICAL)]
         for name in coded:
             shares = rows[name].value_counts()
@@ -212,7 +216,20 @@ class _State:
         for name in names:
             missing = rows[name].isna().to_numpy()
             state.positions[name], state.observed[name] = np.flatnonzero(missing), np.flatnonzero(~missing)
+        for name in (name for name in coded if name not in state.positions):
+            state.join(state.codes[name], np.eye(len(state.levels[name]))[:, 1:])
         return state
+
+    def join(self, codes: Codes, indicators: Array) -> None:
+        """Add a factor to the last block, or begin another where too many combinations would occur."""
+        if self.blocks:
+            held, design = self.blocks[-1]
+            found, together = np.unique(held * len(indicators) + codes, return_inverse=True)
+            if len(found) <= LARGEST_BLOCK:
+                first, second = np.divmod(found, len(indicators))
+                self.blocks[-1] = (together.astype(np.int64), np.hstack([design[first], indicators[second]]))
+                return
+        self.blocks.append((codes, indicators))
 
     def fill(self, generator: np.random.Generator) -> None:
         """Give every missing value an observed one by lot."""
@@ -250,35 +267,41 @@ class _State:
 
 @dataclass
 class _Columns:
-    """An intercept, indicators of all levels but the first of each factor, and numbers, of some rows."""
+    """An intercept, indicators of all levels but the first of each factor, and numbers, of some rows.
 
-    codes: list[Codes]
-    sizes: list[int]
+    blocks: codes of the rows, and the indicators (combinations, columns) that a code stands for.
+    """
+
+    blocks: list[tuple[Codes, Array]]
     numbers: list[Array]
     count: int
 
     @classmethod
-    def of(cls, state: _State, without: str, rows: Codes) -> _Columns:
-        factors = [name for name in state.codes if name != without]
-        return cls(
-            [state.codes[name][rows] for name in factors],
-            [len(state.levels[name]) for name in factors],
-            [values[rows] for name, values in state.numbers.items() if name != without],
-            len(rows),
-        )
+    def of(cls, state: _State, without: str, rows: Codes, fixed: list[Codes] | None = None) -> _Columns:
+        """fixed: from `fixed_codes`, to spare looking them up again."""
+        known = cls.fixed_codes(state, rows) if fixed is None else fixed
+        blocks = list(zip(known, [design for _, design in state.blocks], strict=True))
+        for name in state.codes:
+            if name in state.positions and name != without:
+                blocks.append((state.codes[name][rows], np.eye(len(state.levels[name]))[:, 1:]))
+        numbers = [values[rows] for name, values in state.numbers.items() if name != without]
+        return cls(blocks, numbers, len(rows))
+
+    @staticmethod
+    def fixed_codes(state: _State, rows: Codes) -> list[Codes]:
+        """Codes of what no imputation changes."""
+        return [codes[rows] for codes, _ in state.blocks]
 
     @property
     def width(self) -> int:
-        return 1 + sum(size - 1 for size in self.sizes) + len(self.numbers)
+        return 1 + sum(int(design.shape[1]) for _, design in self.blocks) + len(self.numbers)
 
     def index(self, coefficients: Array) -> Array:
         out = np.full(self.count, coefficients[0])
         at = 1
-        for codes, size in zip(self.codes, self.sizes, strict=True):
-            table = np.zeros(size)
-            table[1:] = coefficients[at : at + size - 1]
-            out += table[codes]
-            at += size - 1
+        for codes, design in self.blocks:
+            out += (design @ coefficients[at : at + design.shape[1]])[codes]
+            at += design.shape[1]
         for values in self.numbers:
             out += coefficients[at] * values
             at += 1
@@ -287,29 +310,27 @@ class _Columns:
     def moment(self, values: Array) -> Array:
         """X'values."""
         parts = [np.array([values.sum()])]
-        parts += [
-            np.bincount(codes, weights=values, minlength=size)[1:]
-            for codes, size in zip(self.codes, self.sizes, strict=True)
-        ]
+        parts += [np.bincount(codes, weights=values, minlength=len(design)) @ design for codes, design in self.blocks]
         parts.append(np.array([float(numbers @ values) for numbers in self.numbers]))
         return np.concatenate(parts)
 
     def gram(self, weight: Array) -> Array:
         """X'WX by counting pairs of codes."""
         out = np.zeros((self.width, self.width))
-        starts = np.cumsum([1, *(size - 1 for size in self.sizes)])
+        starts = np.cumsum([1, *(design.shape[1] for _, design in self.blocks)])
         out[0] = self.moment(weight)
-        for i, (codes, size) in enumerate(zip(self.codes, self.sizes, strict=True)):
-            own = slice(starts[i], starts[i] + size - 1)
-            out[own, own] = np.diag(out[0, own])
-            for j in range(i + 1, len(self.codes)):
-                pairs = np.bincount(
-                    codes * self.sizes[j] + self.codes[j], weights=weight, minlength=size * self.sizes[j]
-                )
-                out[own, starts[j] : starts[j] + self.sizes[j] - 1] = pairs.reshape(size, self.sizes[j])[1:, 1:]
+        for i, (codes, design) in enumerate(self.blocks):
+            own = slice(starts[i], starts[i + 1])
+            counts = np.bincount(codes, weights=weight, minlength=len(design))
+            out[own, own] = design.T @ (counts[:, None] * design)
+            for j in range(i + 1, len(self.blocks)):
+                others, theirs = self.blocks[j]
+                shape = (len(design), len(theirs))
+                pairs = np.bincount(codes * shape[1] + others, weights=weight, minlength=shape[0] * shape[1])
+                out[own, starts[j] : starts[j + 1]] = design.T @ pairs.reshape(shape) @ theirs
             for k, numbers in enumerate(self.numbers):
-                sums = np.bincount(codes, weights=weight * numbers, minlength=size)[1:]
-                out[own, starts[-1] + k] = sums
+                sums = np.bincount(codes, weights=weight * numbers, minlength=len(design))
+                out[own, starts[-1] + k] = sums @ design
         for k, numbers in enumerate(self.numbers):
             for m in range(k, len(self.numbers)):
                 out[starts[-1] + k, starts[-1] + m] = float((weight * numbers) @ self.numbers[m])
@@ -346,6 +367,7 @@ class _Logit:
 
     rows: Codes
     event: Array
+    fixed: list[Codes]
     start: Array = field(default_factory=lambda: np.zeros(0))
     start_inverse: Array = field(default_factory=lambda: np.zeros((0, 0)))
     current: Array = field(default_factory=lambda: np.zeros(0))
@@ -360,13 +382,14 @@ class _Categorical(_Model):
         self._logits = []
         for level in range(1, len(state.levels[name])):
             mine = (codes == 0) | (codes == level)
-            self._logits.append(_Logit(observed[mine], (codes[mine] == level).astype(np.float64)))
+            rows, event = observed[mine], (codes[mine] == level).astype(np.float64)
+            self._logits.append(_Logit(rows, event, _Columns.fixed_codes(state, rows)))
 
     def prepare(self, state: _State) -> None:
         for logit in self._logits:
-            columns = _Columns.of(state, self.name, logit.rows)
+            columns = _Columns.of(state, self.name, logit.rows, logit.fixed)
             logit.start = np.zeros(columns.width)
-            logit.start_inverse, _ = self._fit(columns, logit, logit.start, FULL_STEPS, renew=True)
+            logit.start_inverse, _, _ = self._fit(columns, logit, logit.start, FULL_STEPS, renew=True)
 
     def restart(self) -> None:
         for logit in self._logits:
@@ -374,46 +397,46 @@ class _Categorical(_Model):
 
     def _fit(
         self, columns: _Columns, logit: _Logit, coefficients: Array, steps: int, renew: bool
-    ) -> tuple[Array, bool]:
+    ) -> tuple[Array, Array, bool]:
         """Move `coefficients` to the maximum; with `renew` by Newton's own second derivatives, else by the ones kept.
 
-        Returns the inverse information, and whether the maximum was found.
+        Returns the inverse information, event less chance, and whether the maximum was found.
         """
         weight = self._weight[logit.rows]
         prior = np.full(columns.width, PRIOR_DEVIATION**-2)
         prior[0] = 0.0
-        inverse = logit.inverse
+        inverse, residual = logit.inverse, logit.event
         for _ in range(steps):
             chance = expit(columns.index(coefficients))
-            score = columns.moment(weight * (logit.event - chance)) - prior * coefficients
+            residual = logit.event - chance
+            score = columns.moment(weight * residual) - prior * coefficients
             if renew:
                 information = columns.gram(weight * chance * (1 - chance)) + np.diag(prior)
                 inverse = np.asarray(np.linalg.pinv(information, hermitian=True), dtype=np.float64)
             move = inverse @ score
             decrement = float(score @ move)
             if decrement <= FIT_TOLERANCE:
-                return inverse, True
+                return inverse, residual, True
             # A step of more than three log odds anywhere leaves the region in which the curvature says anything.
             coefficients += move / max(1.0, float(np.abs(move).max()) / 3.0)
-        return inverse, False
+        return inverse, residual, False
 
     def draw(self, state: _State, generator: np.random.Generator) -> bool:
         if not self._logits:
             state.codes[self.name][self._missing] = 0
             return True
-        lots = self._lots(generator)
+        lots = self._weight * self._lots(generator)
         target = _Columns.of(state, self.name, self._missing)
         index = np.zeros((len(self._missing), len(self._logits) + 1))
         is_found = True
         for level, logit in enumerate(self._logits, start=1):
-            columns = _Columns.of(state, self.name, logit.rows)
-            inverse, is_near = self._fit(columns, logit, logit.current, CHEAP_STEPS, renew=False)
+            columns = _Columns.of(state, self.name, logit.rows, logit.fixed)
+            inverse, residual, is_near = self._fit(columns, logit, logit.current, CHEAP_STEPS, renew=False)
             if not is_near:
-                inverse, is_near = self._fit(columns, logit, logit.current, FULL_STEPS, renew=True)
+                inverse, residual, is_near = self._fit(columns, logit, logit.current, FULL_STEPS, renew=True)
                 logit.inverse = inverse
             is_found &= is_near
-            residual = logit.event - expit(columns.index(logit.current))
-            score = columns.moment(self._weight[logit.rows] * lots[logit.rows] * residual)
+            score = columns.moment(lots[logit.rows] * residual)
             index[:, level] = target.index(logit.current + inverse @ score)
         index -= index.max(axis=1, keepdims=True)
         chance = np.exp(index)

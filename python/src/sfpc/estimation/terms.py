@@ -166,9 +166,20 @@ def _left_over(x: Array, y: Array, weight: Array, *squares: Array) -> tuple[floa
     if not x.shape[1]:
         return float(weight @ y**2), [0.0 for _ in squares]
     root = np.sqrt(weight)
-    q, _ = np.linalg.qr(root[:, None] * x)
-    residual = root * y - q @ (q.T @ (root * y))
-    traces = [float(np.sum(np.square(np.sqrt(square / weight)[:, None] * q))) for square in squares]
+    rows, target = root[:, None] * x, root * y
+    gram = rows.T @ rows
+    length = np.sqrt(np.diag(gram))
+    # Columns of equal length, or squaring would cost digits.
+    inverse = np.linalg.inv(gram / np.outer(length, length)) / np.outer(length, length)
+    residual = target - rows @ (inverse @ (rows.T @ target))
+    traces = []
+    for square in squares:
+        share = square / weight
+        if np.ptp(share) <= 1e-12 * share.max():
+            traces.append(float(share[0]) * x.shape[1])
+        else:
+            wide = np.sqrt(share)[:, None] * rows
+            traces.append(float(np.sum(inverse * (wide.T @ wide))))
     return float(residual @ residual), traces
 
 
