@@ -18,7 +18,7 @@ from sfpc.errors import SfpcError
 AS_PRINTED, NEW_COHORTS, ONE_COHORT = "as_printed", "new_cohorts", "one_cohort"
 READINGS = (AS_PRINTED, NEW_COHORTS, ONE_COHORT)
 READING_WORDS = {
-    AS_PRINTED: "the formula as printed: every year one cohort, and one year of care for each child that stays out",
+    AS_PRINTED: "the protocol prints it: one cohort every year, and one year of care for each child that stays out",
     NEW_COHORTS: "a new cohort every year, each child out of care for as long as care lasts",
     ONE_COHORT: "one cohort, followed for as long as care lasts",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +22,21 @@ def financial_year(text: str) -> int:
     """
     found = _YEAR.fullmatch(text.strip())
     if found is None:
-        raise ValueError(text)
+        raise ValueError(f"'{text}' is no financial year; expected one such as 2021/22")
     start, end = int(found[1]), int(found[2]) % 100
     if (start + 1) % 100 != end or (len(found[2]) == 4 and int(found[2]) != start + 1):
-        raise ValueError(text)
+        raise ValueError(f"'{text}' is no financial year; expected one such as 2021/22")
     return start + 1
 
 
 def year_label(year: int) -> str:
     """The financial year that ends in a year: 2022 is 2021/22."""
     return f"{year - 1}/{year % 100:02d}"
+
+
+def year_of(day: date) -> int:
+    """The year in which the financial year of a day ends: 31 March 2022 is in 2022, 1 April 2022 in 2023."""
+    return day.year + (day.month >= 4)
 
 
 @dataclass(frozen=True)

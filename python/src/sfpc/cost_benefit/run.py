@@ -12,10 +12,13 @@ import numpy as np
 import pandas as pd
 
 from sfpc.cost_benefit.appraisal import (
+    AS_REPORTED,
     COST_RULES,
+    READING_WORDS,
     READINGS,
     Case,
     CountedLine,
+    Drawn,
     EffectEstimate,
     Range,
     cost_by_rule,
@@ -26,8 +29,8 @@ from sfpc.cost_benefit.appraisal import (
     tornado,
     value,
 )
-from sfpc.cost_benefit.care import CareCost, Durations, care_durations, weighted_cost
-from sfpc.cost_benefit.prices import DiscountSchedule, PriceIndex, year_label
+from sfpc.cost_benefit.care import DAYS_PER_YEAR, CareCost, Durations, care_durations, weighted_cost
+from sfpc.cost_benefit.prices import DiscountSchedule, PriceIndex, year_label, year_of
 from sfpc.cost_benefit.survey import CostSurvey
 from sfpc.economics import Economics, read_economics
 from sfpc.errors import SfpcError
@@ -204,8 +207,9 @@ def run_cost_benefit(
     survey: what LAs reported; None where there is none, which leaves ratios undefined.
     effect: instead of that row, such as a triangulated one; its source is shown.
 
-    Raises SfpcError where the marts lack something, the survey names an LA that is no treatment LA of any programme,
-    or a price year has no index.
+    Lines about LAs that are no treatment LAs of the programme are left out, and a sentence says how many.
+
+    Raises SfpcError where the marts lack something, or a price year has no index.
     """
     frame = _read_frame(connection)
     outcome = _primary_outcome(connection)
@@ -246,7 +250,6 @@ def run_cost_benefit(
         .reset_index(drop=True)
         for name, table in tables.items()
     }
-    counted = len(with_costs)
     return CostBenefitResults(
         programme_id,
         tidy["cost_benefit"],
@@ -255,7 +258,11 @@ def run_cost_benefit(
         tidy["switching_values"],
         tidy["cost_benefit_tornado"],
         tidy["cost_benefit_draws"],
-        _sentences(tidy, frame, overall, default, counted, len(areas)),
+        _sentences(
+            monte_carlo(overall, default, tried, draws, seed), frame, overall, default, len(with_costs), len(areas)
+        )
+        + _costs_end(areas, default, frame)
+        + _left_out(survey, areas),
     )
 
 
@@ -338,8 +345,7 @@ def _areas(
         f"""
         select
             roles.la_id,
-            cast(extract(year from roles.go_live_date) as integer)
-            + case when extract(month from roles.go_live_date) >= 4 then 1 else 0 end as first_year,
+            roles.go_live_date,
             children.children_count
             / ((roles.trial_end_date - roles.trial_start_date + 1) / 365.25) as children_per_year
         from {SCHEMA}.dim_programme_local_authorities as roles
@@ -358,7 +364,8 @@ def _areas(
     unit_costs = connection.execute(f"select * from {SCHEMA}.dim_unit_costs").df()
     admits = frame.economics.flag("admits_unverified_costs")
     areas = []
-    for la_id, first_year, children in roles:
+    for la_id, go_live, children in roles:
+        first_year = year_of(go_live)
         mix = connection.execute(
             f"select placement_group, care_day_count from {SCHEMA}.fct_placement_mix"
             # Before the programme: what it does to placements must not move what it is said to save.
@@ -370,12 +377,12 @@ def _areas(
         areas.append(
             _Area(
                 la_id=str(la_id),
-                first_year=int(first_year),
+                first_year=first_year,
                 children_per_year=float(children),
                 care=weighted_cost(mix, unit_costs, frame.prices, frame.base_year, admits),
                 counted=count_lines(
                     by_la.get(str(la_id), []),
-                    int(first_year),
+                    first_year,
                     frame.prices,
                     frame.base_year,
                     frame.discount,
@@ -387,7 +394,7 @@ def _areas(
 
 
 def _lines_by_la(connection: duckdb.DuckDBPyConnection, survey: CostSurvey | None) -> dict[str, list[Any]]:
-    """Lines of the survey by continuing area; a line of an LA that no programme treats is an error, not a loss."""
+    """Lines of the survey by continuing area."""
     if survey is None:
         return {}
     codes = {
@@ -397,22 +404,37 @@ def _lines_by_la(connection: duckdb.DuckDBPyConnection, survey: CostSurvey | Non
         ).fetchall()
         for code in str(listed).split(",")
     }
-    treated = {
-        str(row[0])
-        for row in connection.execute(
-            f"select distinct la_id from {SCHEMA}.dim_programme_local_authorities where role = 'treatment'"
-        ).fetchall()
-    }
     by_la: dict[str, list[Any]] = {}
     for line in survey.lines:
         la_id = codes.get(line.la_code, line.la_code)
-        if la_id not in treated:
-            raise SfpcError(
-                f"{survey.file}, row {line.row}, column la_code: '{line.la_code}'; expected the code of a treatment LA"
-                " of a programme in the marts"
-            )
         by_la.setdefault(la_id, []).append(line)
     return by_la
+
+
+def _costs_end(areas: Sequence[_Area], reading: str, frame: _Frame) -> tuple[str, ...]:
+    """A warning where costs as reported stop while benefits go on."""
+    years = [row.year_of_appraisal for area in areas for row in area.counted if not row.excluded]
+    if COST_RULES[reading] != AS_REPORTED or not years or max(years) >= frame.last_year:
+        return ()
+    return (
+        f"Reported costs end in year {max(years)}, benefits in year {frame.last_year}: the programme is counted as if it"
+        " ran on for nothing. The reading with new cohorts carries running costs on.",
+    )
+
+
+def _left_out(survey: CostSurvey | None, areas: Sequence[_Area]) -> tuple[str, ...]:
+    """Lines and open rows of the survey that are not in the tables, said."""
+    if survey is None:
+        return ()
+    used = {row.line.row for area in areas for row in area.counted}
+    others = [line for line in survey.lines if line.row not in used]
+    said = []
+    if others:
+        codes = ", ".join(sorted({line.la_code for line in others}))
+        said.append(f"{len(others)} lines of the survey are about LAs that are no treatment LAs here ({codes}).")
+    if survey.open_rows:
+        said.append(f"{len(survey.open_rows)} rows of the survey are not filled in.")
+    return tuple(said)
 
 
 def _durations(connection: duckdb.DuckDBPyConnection, las: Sequence[str]) -> Durations:
@@ -599,20 +621,16 @@ def pounds(amount: float) -> str:
     return f"minus {text}" if amount < 0 and text != "£0" else text
 
 
-def _sentences(
-    tables: Mapping[str, pd.DataFrame], frame: _Frame, overall: Case, default: str, counted: int, areas: int
-) -> tuple[str, ...]:
-    """What an analyst should take from the tables."""
-    values = tables["cost_benefit"]
-    chosen = values[(values["la_id"] == ALL_LAS) & (values["reading"] == default)].set_index("significance_gate")
-    gated, always = chosen.loc[GATED], chosen.loc[ALWAYS]
-    effect = float(always["effect_points"])
+def _sentences(drawn: Drawn, frame: _Frame, overall: Case, reading: str, counted: int, areas: int) -> tuple[str, ...]:
+    """What an analyst should take from the tables, about the mean of the LAs under the default reading."""
+    gated, always = value(overall, reading, frame.level), value(overall, reading)
+    effect = overall.effect.estimate
     said = []
     if math.isfinite(effect):
-        direction = "fewer" if effect < 0 else "more"
         said.append(
-            f"An effect of {effect:.2f} percentage points on {overall.children_per_year:,.0f} children a year and LA is"
-            f" {abs(float(always['fewer_children_per_year'])):,.0f} {direction} children a year who become looked after."
+            f"An effect of {100 * effect:.2f} percentage points on {overall.children_per_year:,.0f} children a year and"
+            f" LA is {abs(effect * overall.children_per_year):,.0f} {'fewer' if effect < 0 else 'more'} children a year"
+            " who become looked after."
         )
     else:
         said.append("No effect on children becoming looked after was estimated: nothing can be monetised.")
@@ -620,27 +638,26 @@ def _sentences(
         f"A year in care costs {pounds(overall.unit_cost)} in prices of {frame.price_base}, weighted by where the"
         " children of these LAs lived before go-live."
     )
-    if gated["reason"] is not None and str(gated["reason"]).startswith("not monetised"):
-        said.append(f"By the protocol's rule the benefit is {gated['reason']}.")
-    if math.isfinite(float(always["benefit_gbp"])):
-        whatever = "" if math.isfinite(float(gated["benefit_gbp"])) else "Exploratory, whatever the significance: "
-        ratio = float(always["benefit_cost_ratio"])
-        said.append(
-            f"{whatever}{'as' if whatever else 'As'} printed in the protocol, benefits are"
-            f" {pounds(float(always['benefit_gbp']))} and costs {pounds(float(always['cost_gbp']))} per LA over years 0"
-            f" to {frame.last_year}"
-            + (f": {ratio:.2f} pounds for each pound spent." if math.isfinite(ratio) else f"; {always['reason']}.")
-            if default == "as_printed"
-            else f"{whatever}benefits are {pounds(float(always['benefit_gbp']))} and costs"
-            f" {pounds(float(always['cost_gbp']))} per LA"
-            + (f": {ratio:.2f} pounds for each pound spent." if math.isfinite(ratio) else f"; {always['reason']}.")
+    if math.isfinite(always.benefit):
+        if not math.isfinite(gated.benefit):
+            said.append(f"By the protocol's rule the benefit is {gated.reason}. What follows is exploratory.")
+        ratio = (
+            f": {always.ratio:.2f} pounds for each pound spent."
+            if math.isfinite(always.ratio)
+            else f"; {always.reason}."
         )
-    drawn = tables["cost_benefit_draws"].set_index("reading").loc[default]
-    if math.isfinite(float(drawn["share_positive"])):
         said.append(
-            f"In {100 * float(drawn['share_positive']):.0f} of 100 draws of effect, cost of care and duration the"
-            " programme pays for itself."
+            f"Per LA and over years 0 to {frame.last_year}, benefits are {pounds(always.benefit)} and costs"
+            f" {pounds(always.cost)}{ratio} This reads the benefit as {READING_WORDS[reading]}."
         )
+    if not drawn.reason:
+        said.append(
+            f"In {100 * drawn.share_positive:.0f} of 100 draws of effect, cost of care and duration the programme pays"
+            " for itself."
+        )
+    if overall.durations.followed_days < (frame.last_year + 1) * DAYS_PER_YEAR:
+        years = overall.durations.followed_days / DAYS_PER_YEAR
+        said.append(f"Care is seen for {years:.1f} years after its start at most; later years of care are not counted.")
     if counted < areas:
         said.append(
             f"{counted} of {areas} treatment LAs reported costs that count; the mean is over these."
