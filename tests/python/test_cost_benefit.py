@@ -681,11 +681,8 @@ def test_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert main(["costs", "check", str(path)]) == 1
     assert "column amount_gbp: 'many'; expected pounds" in capsys.readouterr().err
     assert main(["costs", "template", str(tmp_path / "all.csv")]) == 0
-    treated = {
-        row["la_code"]
-        for row in csv.DictReader((SEEDS / "programmes/programme_local_authorities.csv").open(encoding="utf-8"))
-        if row["role"] == "treatment"
-    }
+    with (SEEDS / "programmes" / "programme_local_authorities.csv").open(newline="", encoding="utf-8") as handle:
+        treated = {row["la_code"] for row in csv.DictReader(handle) if row["role"] == "treatment"}
     with (tmp_path / "all.csv").open(encoding="utf-8") as handle:
         assert {row["la_code"] for row in csv.DictReader(handle)} == treated
 

@@ -11,7 +11,7 @@ select
     unit_costs.per_period,
     cast(
         case unit_costs.per_period
-            when 'week' then unit_costs.amount_gbp * 365.25 / 7
+            when 'week' then unit_costs.amount_gbp * 365.25 / nullif(7, 0)
             when 'year' then unit_costs.amount_gbp
         end as {{ type_double() }}
     ) as amount_gbp_per_year,

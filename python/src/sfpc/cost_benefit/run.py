@@ -417,8 +417,8 @@ def _costs_end(areas: Sequence[_Area], reading: str, frame: _Frame) -> tuple[str
     if COST_RULES[reading] != AS_REPORTED or not years or max(years) >= frame.last_year:
         return ()
     return (
-        f"Reported costs end in year {max(years)}, benefits in year {frame.last_year}: the programme is counted as if it"
-        " ran on for nothing. The reading with new cohorts carries running costs on.",
+        f"Reported costs end in year {max(years)}, benefits in year {frame.last_year}: the programme is counted as if"
+        " it ran on for nothing. The reading with new cohorts carries running costs on.",
     )
 
 
