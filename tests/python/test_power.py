@@ -315,6 +315,29 @@ def test_components_are_found_on_average() -> None:
         assert error < 0.12 * truth, name
 
 
+def test_components_by_dense_matrices() -> None:
+    """The same moments with the residual makers written out, cells missing."""
+    cells = made_up_cells(4, 0.15, 0.08, las=9, periods=5)
+    cells = cells[np.random.default_rng(2).random(len(cells)) > 0.2]
+    n = cells["children_count"].to_numpy(float)
+    y = cells["outcome_sum"].to_numpy() / n
+    la = pd.get_dummies(cells["la_id"]).to_numpy(float)
+    period = pd.get_dummies(cells["period"]).to_numpy(float)
+    within = (cells["outcome_square_sum"].to_numpy() - n * y**2).sum() / (n - 1).sum()
+
+    def maker(x: np.ndarray) -> np.ndarray:
+        return np.eye(len(x)) - x @ np.linalg.pinv(x)
+
+    both, alone = maker(np.hstack([la, period])), maker(period)
+    shock = (y @ both @ y - within * (np.diag(both) / n).sum()) / np.trace(both)
+    known = shock * np.trace(alone) + within * (np.diag(alone) / n).sum()
+    lasting = (y @ alone @ y - known) / np.trace(alone @ la @ la.T)
+    found = estimate_correlations(cells)
+    assert found.within_variance == pytest.approx(within, rel=1e-9)
+    assert found.la_period_variance == pytest.approx(shock, rel=1e-8)
+    assert found.la_variance == pytest.approx(lasting, rel=1e-8)
+
+
 def test_icc_and_autocorrelation_of_one_large_set() -> None:
     found = estimate_correlations(made_up_cells(3, 0.15, 0.08))
     between = 0.15**2 + 0.08**2

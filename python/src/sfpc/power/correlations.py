@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,15 +101,49 @@ def _components(cells: pd.DataFrame) -> tuple[float, float, float, float]:
     count = cells["children_count"].to_numpy(dtype=np.float64)
     total = cells["outcome_sum"].to_numpy(dtype=np.float64)
     square = cells["outcome_square_sum"].to_numpy(dtype=np.float64)
-    y = total / count
-    within = float((square - total * y).sum() / (count - 1).sum())
-    la = pd.get_dummies(cells["la_id"]).to_numpy(dtype=np.float64)
-    period = pd.get_dummies(cells["period"]).to_numpy(dtype=np.float64)
-    both, period_only = _residual_maker(np.hstack([la, period])), _residual_maker(period)
-    shock = (y @ both @ y - within * (np.diag(both) / count).sum()) / np.trace(both)
-    between = np.trace(period_only @ la @ la.T)
-    known = shock * np.trace(period_only) + within * (np.diag(period_only) / count).sum()
-    return float(total.sum() / count.sum()), within, float((y @ period_only @ y - known) / between), float(shock)
+    # Less the mean: what residuals do not see, and sums of squares do not lose digits to.
+    y = total / count - total.sum() / count.sum()
+    within = float((square - total**2 / count).sum() / (count - 1).sum())
+    la, period = _codes(cells["la_id"]), _codes(cells["period"])
+    both = _residuals(y, count, [la, period])
+    period_only = _residuals(y, count, [period])
+    shock = (both.squares - within * both.sampling) / both.freedom
+    # The trace of M0 ZZ', Z the indicators of LAs: cells less one for each period, since an LA has one cell in each.
+    between = len(y) - (period.max() + 1)
+    known = shock * period_only.freedom + within * period_only.sampling
+    return float(total.sum() / count.sum()), within, float((period_only.squares - known) / between), float(shock)
+
+
+@dataclass(frozen=True)
+class _Residuals:
+    """What a residual maker M says of cell means: y'My, its trace, the sum of its diagonal over the cells' sizes."""
+
+    squares: float
+    freedom: float
+    sampling: float
+
+
+def _residuals(y: NDArray[np.float64], count: NDArray[np.float64], factors: list[NDArray[np.int64]]) -> _Residuals:
+    """Of the effects of one or two factors; all from the small matrix X'X, since a row of X has one 1 per factor."""
+    starts = np.cumsum([0, *(int(f.max()) + 1 for f in factors)])
+    place = [f + start for f, start in zip(factors, starts, strict=False)]
+    gram = np.zeros((starts[-1], starts[-1]))
+    moment = np.zeros(starts[-1])
+    for first in place:
+        np.add.at(moment, first, y)
+        for second in place:
+            np.add.at(gram, (first, second), 1.0)
+    inverse = np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
+    leverage = sum((inverse[first, second] for first in place for second in place), start=np.zeros(len(y)))
+    return _Residuals(
+        squares=float(y @ y - moment @ inverse @ moment),
+        freedom=float((1 - leverage).sum()),
+        sampling=float(((1 - leverage) / count).sum()),
+    )
+
+
+def _codes(values: pd.Series[Any]) -> NDArray[np.int64]:
+    return np.asarray(pd.factorize(values, sort=True)[0], dtype=np.int64)
 
 
 def _ratios(within: float, la: float, shock: float) -> tuple[float, float]:
@@ -117,10 +152,6 @@ def _ratios(within: float, la: float, shock: float) -> tuple[float, float]:
     return between / (between + within) if between + within > 0 else float("nan"), (
         la / between if between > 0 else float("nan")
     )
-
-
-def _residual_maker(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.eye(len(x)) - x @ np.linalg.pinv(x, rcond=1e-10), dtype=np.float64)
 
 
 def _jackknife(values: NDArray[np.float64]) -> float:
