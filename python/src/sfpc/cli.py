@@ -102,6 +102,10 @@ def _parser() -> argparse.ArgumentParser:
     child = verb("recovery", _recovery, "many seeds of a reduced set: is the planted effect recovered?")
     child.add_argument("--seeds", type=int, default=50)
     child.add_argument("--workers", type=int, default=2)
+    child = verb("costs", _costs, "the cost survey of LAs: an empty template, or a check of a filled one, cell by cell")
+    child.add_argument("action", choices=("template", "check"))
+    child.add_argument("file", type=Path, help="the survey (CSV); a template never overwrites one")
+    child.add_argument("--la", action="append", default=[], help="DfE code of an LA to prepare rows for; repeatable")
     child = verb("trace", _trace, "build and test what implements a clause of the protocol, and print it")
     child.add_argument("clause", help="id of the clause, as the register has it")
     child.add_argument("--no-pytest", action="store_true", help="models and their tests only")
@@ -226,6 +230,15 @@ def _recovery(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.recovery import run_recovery
 
     run_recovery(paths, options.seeds, options.workers)
+
+
+def _costs(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.cost_benefit.verb import check_costs, prepare_template
+
+    seeds = paths.root / "seeds"
+    lines = prepare_template(options.file, seeds, options.la) if options.action == "template" else None
+    for line in lines if lines is not None else check_costs(options.file, seeds):
+        say(line)
 
 
 def _trace(paths: Paths, options: argparse.Namespace) -> None:
