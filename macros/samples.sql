@@ -30,3 +30,11 @@
 {% macro age_in_august_months(school_year, children) -%}
   (({{ school_year }} - 1) * 12 + 7 - {{ children }}.birth_month_number)
 {%- endmacro %}
+
+{#- What an outcome keeps of its window: the columns that all outcomes have alike. -#}
+{% macro window_columns() -%}
+  {{ return([
+    'anchor_id', 'outcome_id', 'reading_id', 'is_default', 'measure', 'window_start_date', 'window_end_date',
+    'days_end_date', 'observable_from_date', 'is_in_sample', 'is_fully_observed'
+  ]) }}
+{%- endmacro %}

@@ -32,6 +32,18 @@ def models(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {k: n for k, n in manifest["nodes"].items() if n["resource_type"] == "model"}
 
 
+def ancestors(manifest: dict[str, Any], node: str) -> set[str]:
+    """Every node that a node is built from, however far back."""
+    found: set[str] = set()
+    waiting = [node]
+    while waiting:
+        held = manifest["nodes"].get(waiting.pop())
+        new = set(held["depends_on"].get("nodes", [])) - found if held else set()
+        found |= new
+        waiting += new
+    return found
+
+
 def sources_of(suffixes: tuple[str, ...], *folders: str) -> list[Path]:
     return [p for f in folders for p in sorted((ROOT / f).rglob("*")) if p.suffix in suffixes and p.is_file()]
 
@@ -51,7 +63,7 @@ def test_every_model_states_its_grain_and_has_a_description(manifest: dict[str, 
 
 
 def test_the_grain_of_every_table_is_proven(manifest: dict[str, Any]) -> None:
-    """Each model but the two that keep raw rows has a uniqueness test or a primary key."""
+    """Each model but the two that keep raw rows has a uniqueness test, a primary key or a stored twin."""
     tested = set()
     for node in manifest["nodes"].values():
         if node["resource_type"] == "test" and (
@@ -61,7 +73,11 @@ def test_the_grain_of_every_table_is_proven(manifest: dict[str, Any]) -> None:
     for key, node in models(manifest).items():
         keyed = any(c["type"] == "primary_key" for col in node["columns"].values() for c in col.get("constraints", []))
         raw = node["config"]["meta"]["grain"].startswith(("one row per raw", "one row per source, return"))
-        assert keyed or key in tested or raw, f"{node['name']}: grain not proven"
+        stored = node["config"]["meta"].get("grain_proven_by")
+        if stored:
+            assert node["config"]["materialized"] == "view", f"{node['name']}: a table proves its own grain"
+            assert f"model.sfpc.{stored}" in tested and key in ancestors(manifest, f"model.sfpc.{stored}")
+        assert keyed or key in tested or raw or stored, f"{node['name']}: grain not proven"
 
 
 def test_marts_have_contracts_with_types_and_comments(manifest: dict[str, Any]) -> None:

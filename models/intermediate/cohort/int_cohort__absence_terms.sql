@@ -21,23 +21,17 @@ programmes as (
     group by programme_id
 ),
 
-second_halves as (
+years as (
     select
-        school_year,
-        pupil_id,
-        'summer' as term,
-        sessions_possible_count,
-        unauthorised_absence_count
-    from {{ ref('stg_npd__absence') }}
-    where term = 'summer6th'
+        pupils.child_id,
+        absence.*
+    from pupils
+    inner join {{ ref('stg_npd__absence') }} as absence on pupils.pupil_id = absence.pupil_id
 ),
 
 entries as (
     select
         anchors.anchor_id,
-        anchors.cohort,
-        anchors.anchor,
-        anchors.programme_id,
         anchors.child_id,
         terms.term_number,
         terms.school_year,
@@ -57,33 +51,37 @@ entries as (
 stated as (
     select
         entries.*,
-        entries.is_collected
-        and sessions.pupil_id is not null
-        and (entries.term <> 'summer' or second_halves.pupil_id is not null) as is_held,
-        sessions.sessions_possible_count + coalesce(second_halves.sessions_possible_count, 0)
-            as sessions_possible_count,
-        sessions.unauthorised_absence_count + coalesce(second_halves.unauthorised_absence_count, 0)
-            as unauthorised_absence_count
+        coalesce(
+            entries.is_collected
+            and case entries.term
+                when 'summer'
+                    then
+                        years.summer_sessions_possible_count is not null
+                        and years.summer6th_sessions_possible_count is not null
+                {%- for term in ['autumn', 'spring'] %}
+                when '{{ term }}' then years.{{ term }}_sessions_possible_count is not null
+                {%- endfor %}
+            end,
+            false
+        ) as is_held,
+        case entries.term
+            when 'summer' then years.summer_sessions_possible_count + years.summer6th_sessions_possible_count
+            {%- for term in ['autumn', 'spring'] %}
+            when '{{ term }}' then years.{{ term }}_sessions_possible_count
+            {%- endfor %}
+        end as sessions_possible_count,
+        case entries.term
+            when 'summer' then years.summer_unauthorised_absence_count + years.summer6th_unauthorised_absence_count
+            {%- for term in ['autumn', 'spring'] %}
+            when '{{ term }}' then years.{{ term }}_unauthorised_absence_count
+            {%- endfor %}
+        end as unauthorised_absence_count
     from entries
-    left join pupils on entries.child_id = pupils.child_id
-    left join {{ ref('stg_npd__absence') }} as sessions
-        on
-            pupils.pupil_id = sessions.pupil_id
-            and entries.school_year = sessions.school_year
-            and entries.term = sessions.term
-    left join second_halves
-        on
-            pupils.pupil_id = second_halves.pupil_id
-            and entries.school_year = second_halves.school_year
-            and entries.term = second_halves.term
+    left join years on entries.child_id = years.child_id and entries.school_year = years.school_year
 )
 
 select
     anchor_id,
-    cohort,
-    anchor,
-    programme_id,
-    child_id,
     term_number,
     school_year,
     term,

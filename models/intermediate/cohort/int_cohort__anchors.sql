@@ -11,7 +11,9 @@ with anchors as (
         child_id,
         la_id,
         index_referral_date as anchor_date,
-        cast(null as date) as care_end_date
+        cast(null as date) as care_end_date,
+        age_at_referral_months as age_at_anchor_months,
+        is_unborn_at_referral
     from {{ ref('int_cohort__index_referrals') }}
     union all
     select
@@ -21,7 +23,9 @@ with anchors as (
         child_id,
         la_id,
         referral_date as anchor_date,
-        cast(null as date) as care_end_date
+        cast(null as date) as care_end_date,
+        null as age_at_anchor_months,
+        null as is_unborn_at_referral
     from {{ ref('int_cohort__trend_referrals') }}
     union all
     select
@@ -31,7 +35,9 @@ with anchors as (
         child_id,
         la_id,
         care_start_date as anchor_date,
-        care_end_date
+        care_end_date,
+        age_at_care_start_months as age_at_anchor_months,
+        false as is_unborn_at_referral
     from {{ ref('int_cohort__trial_care_starts') }}
     where entry_number = 1 and is_of_age
     union all
@@ -42,7 +48,9 @@ with anchors as (
         child_id,
         la_id,
         care_start_date as anchor_date,
-        care_end_date
+        care_end_date,
+        null as age_at_anchor_months,
+        null as is_unborn_at_referral
     from {{ ref('int_cohort__trend_care_starts') }}
 ),
 

@@ -1,18 +1,10 @@
-{{ config(materialized='table') }}
-
 -- First and last day of the window per anchor and reading of an outcome, both included, and whether the returns cover
 -- it (FV.OUT.*, FV.SAMPLE.5). A window that is not covered is missing, never 0. A trend asks for nothing beyond the
--- quarters that may be looked at for the outcome (FV.MATCH.3).
-with readings as (
+-- quarters that may be looked at for the outcome (FV.MATCH.3). A view: each outcome works out the windows of its own
+-- measure, and int_outcomes__all alone stores them.
+with asked as (
     select
-        *,
-        row_number() over (order by programme_id, outcome_id, reading_id) as reading_number
-    from {{ ref('programme_outcomes') }}
-),
-
-asked as (
-    select
-        anchors.anchor_id || '-' || cast(readings.reading_number as {{ dbt.type_string() }}) as window_id,
+        anchors.anchor_id || '-' || readings.outcome_id || '-' || readings.reading_id as window_id,
         anchors.anchor_id,
         anchors.cohort,
         anchors.anchor,
@@ -39,8 +31,11 @@ asked as (
     from {{ ref('int_cohort__anchors') }} as anchors
     inner join {{ ref('int_programmes__trial_periods') }} as periods
         on anchors.programme_id = periods.programme_id
-    inner join readings
-        on anchors.programme_id = readings.programme_id and anchors.anchor = readings.anchor
+    inner join {{ ref('programme_outcomes') }} as readings
+        on
+            anchors.programme_id = readings.programme_id
+            and anchors.anchor = readings.anchor
+            and (anchors.cohort = 'trial' or readings.is_trend_reading)
     inner join {{ ref('outcomes') }} as definitions on readings.outcome_id = definitions.outcome_id
     left join {{ ref('int_cohort__following_terms') }} as terms
         on anchors.anchor_date = terms.anchor_date and readings.window_terms = terms.term_number
@@ -50,7 +45,7 @@ asked as (
             and anchors.la_id = quarters.la_id
             and readings.outcome_id = quarters.outcome_id
             and {{ quarter_start('anchors.anchor_date') }} = quarters.quarter_start_date
-    where anchors.cohort = 'trial' or (readings.is_trend_reading and quarters.la_id is not null)
+    where anchors.cohort = 'trial' or quarters.la_id is not null
 ),
 
 -- The last day that the returns on looked-after children can say something about.
@@ -96,9 +91,6 @@ windows as (
 select
     windows.window_id,
     windows.anchor_id,
-    windows.cohort,
-    windows.anchor,
-    windows.programme_id,
     windows.outcome_id,
     windows.reading_id,
     windows.is_default,
@@ -111,7 +103,6 @@ select
     least({{ add_days('windows.window_end_date', 1) }}, windows.follow_up_end_date) as days_end_date,
     windows.observable_from_date,
     windows.window_terms,
-    windows.is_looked_after_at_anchor,
     not (windows.is_already_looked_after_excluded and windows.is_looked_after_at_anchor)
     and not (
         windows.turning_18_exclusion <> 'none'

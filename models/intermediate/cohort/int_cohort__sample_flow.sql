@@ -52,7 +52,7 @@ steps as (
             when entries.entry_number > 1 then 2
             when entries.age_months is null then 3
             when not entries.is_of_age then 4
-            when readings.is_already_looked_after_excluded and outcomes.is_looked_after_at_anchor then 5
+            when readings.is_already_looked_after_excluded and anchors.is_looked_after_at_anchor then 5
             when not outcomes.is_eligible then 7
             when outcomes.is_eligible and not outcomes.is_in_sample then 6
             when outcomes.is_in_sample and outcomes.is_fully_observed then 9
@@ -64,14 +64,17 @@ steps as (
             entries.programme_id = readings.programme_id
             and entries.anchor = readings.anchor
             and readings.is_default
+    left join {{ ref('int_cohort__anchors') }} as anchors
+        on
+            entries.programme_id = anchors.programme_id
+            and entries.anchor = anchors.anchor
+            and entries.child_id = anchors.child_id
+            and anchors.cohort = 'trial'
     left join {{ ref('int_outcomes__all') }} as outcomes
         on
-            entries.programme_id = outcomes.programme_id
-            and entries.anchor = outcomes.anchor
+            anchors.anchor_id = outcomes.anchor_id
             and readings.outcome_id = outcomes.outcome_id
             and readings.reading_id = outcomes.reading_id
-            and entries.child_id = outcomes.child_id
-            and outcomes.cohort = 'trial'
 )
 
 select

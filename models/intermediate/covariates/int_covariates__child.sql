@@ -10,10 +10,10 @@ with entries as (
 -- The need of the index referral; for a start of care that of the latest referral up to it (DECISIONS D56).
 needs as (
     select
-        entries.entry_id,
+        entries.anchor_id,
         referrals.primary_need,
         row_number() over (
-            partition by entries.entry_id
+            partition by entries.anchor_id
             order by
                 referrals.referral_date desc,
                 case when referrals.la_id = entries.la_id then 0 else 1 end asc,
@@ -35,10 +35,10 @@ pupils as (
 
 censuses as (
     select
-        entries.entry_id,
+        entries.anchor_id,
         entries.referral_school_year,
         censuses.census_year,
-        max(censuses.census_year) over (partition by entries.entry_id) as latest_census_year,
+        max(censuses.census_year) over (partition by entries.anchor_id) as latest_census_year,
         coalesce(censuses.is_fsm_eligible, false) as is_fsm_eligible,
         coalesce(censuses.is_ever_fsm_6, false) as is_ever_fsm_6,
         coalesce(censuses.is_ever_fsm_all, false) as is_ever_fsm_all,
@@ -55,7 +55,7 @@ censuses as (
 -- the last six years: what the latest census says of them, or a census within them (FV.CEM.6).
 meals as (
     select
-        entry_id,
+        anchor_id,
         bool_or(is_fsm_eligible or is_ever_fsm_6 or is_ever_fsm_all or is_infant_pupil_premium) as is_fsm,
         bool_or(
             (is_ever_fsm_6 and census_year = latest_census_year)
@@ -63,12 +63,12 @@ meals as (
             or is_infant_pupil_premium
         ) as is_fsm_last_six_years
     from censuses
-    group by entry_id
+    group by anchor_id
 ),
 
 plans as (
     select
-        entries.entry_id,
+        entries.anchor_id,
         entries.anchor_date,
         plans.cpp_start_date,
         plans.reported_previous_count,
@@ -82,7 +82,7 @@ plans as (
             or plans.la_id <> entries.la_id
         ) as is_earlier,
         rank() over (
-            partition by entries.entry_id, plans.cpp_start_date >= entries.anchor_date
+            partition by entries.anchor_id, plans.cpp_start_date >= entries.anchor_date
             order by plans.cpp_start_date
         ) as plan_order
     from entries
@@ -92,17 +92,17 @@ plans as (
 -- Plans seen before the referral, or what the earliest plan on or after it says of the past, if that is more.
 previous_plans as (
     select
-        entry_id,
+        anchor_id,
         sum(case when is_earlier then 1 else 0 end) as seen_count,
         max(case
             when cpp_start_date >= anchor_date and plan_order = 1 then reported_previous_count
         end) as reported_count
     from plans
-    group by entry_id
+    group by anchor_id
 )
 
 select
-    entries.entry_id,
+    entries.anchor_id,
     entries.programme_id,
     entries.anchor,
     entries.child_id,
@@ -120,6 +120,6 @@ select
     needs.primary_need
 from entries
 inner join {{ ref('int_children__characteristics') }} as children on entries.child_id = children.child_id
-left join meals on entries.entry_id = meals.entry_id
-left join previous_plans on entries.entry_id = previous_plans.entry_id
-left join needs on entries.entry_id = needs.entry_id and needs.need_number = 1
+left join meals on entries.anchor_id = meals.anchor_id
+left join previous_plans on entries.anchor_id = previous_plans.anchor_id
+left join needs on entries.anchor_id = needs.anchor_id and needs.need_number = 1

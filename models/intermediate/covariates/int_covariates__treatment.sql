@@ -100,7 +100,7 @@ entries as (
 )
 
 select
-    entry_id,
+    anchor_id,
     programme_id,
     anchor,
     child_id,

@@ -1,6 +1,7 @@
 {{ config(materialized='table') }}
 
 -- The long union of the outcome models: one row per window. An outcome that is not fully observed has no value.
+-- Who the window belongs to stands with its anchor (int_cohort__anchors).
 {% set outcome_models = [
     'int_outcomes__became_looked_after', 'int_outcomes__started_cpp', 'int_outcomes__plan_days',
     'int_outcomes__kinship_care', 'int_outcomes__reunified', 'int_outcomes__unauthorised_absence'
@@ -9,7 +10,9 @@
 with united as (
     {%- for model in outcome_models %}
     select
-        window_id,
+        {%- for column in window_columns() %}
+        {{ column }},
+        {%- endfor %}
         cast(event_value as {{ type_double() }}) as event_value,
         first_event_date,
         is_eligible,
@@ -22,31 +25,24 @@ with united as (
 )
 
 select
-    windows.window_id,
-    windows.cohort,
-    windows.anchor,
-    windows.programme_id,
-    windows.outcome_id,
-    windows.reading_id,
-    windows.is_default,
-    windows.measure,
-    windows.child_id,
-    windows.la_id,
-    windows.window_start_date,
-    windows.window_end_date,
-    windows.is_looked_after_at_anchor,
-    united.is_eligible,
-    windows.is_in_sample and coalesce(united.is_eligible, false) as is_in_sample,
-    windows.is_fully_observed and united.is_measured as is_fully_observed,
-    case when windows.is_fully_observed and united.is_measured then united.event_value end as outcome_value,
-    united.first_event_date,
+    anchor_id,
+    outcome_id,
+    reading_id,
+    is_default,
+    measure,
+    window_start_date,
+    window_end_date,
+    is_eligible,
+    is_in_sample and coalesce(is_eligible, false) as is_in_sample,
+    is_fully_observed and is_measured as is_fully_observed,
+    case when is_fully_observed and is_measured then event_value end as outcome_value,
+    first_event_date,
     case
-        when windows.observable_from_date is null or windows.observable_from_date <= windows.window_start_date
+        when observable_from_date is null or observable_from_date <= window_start_date
             then cast(1 as {{ type_double() }})
-        when windows.observable_from_date >= windows.days_end_date then 0
+        when observable_from_date >= days_end_date then 0
         else
-            cast({{ days_between('windows.observable_from_date', 'windows.days_end_date') }} as {{ type_double() }})
-            / nullif({{ days_between('windows.window_start_date', 'windows.days_end_date') }}, 0)
+            cast({{ days_between('observable_from_date', 'days_end_date') }} as {{ type_double() }})
+            / nullif({{ days_between('window_start_date', 'days_end_date') }}, 0)
     end as observable_share
-from {{ ref('int_cohort__outcome_windows') }} as windows
-inner join united on windows.window_id = united.window_id
+from united

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 -- FV.OUT.S3: of the children whose care starts in the window, whose first placement is with a relative or friend; from
 -- a start of care that is this start. A first placement that is not known is not measured. Whether a child without a
 -- start of care belongs here is only known once the whole window is covered (FV.SAMPLE.2, DECISIONS D51).
@@ -29,6 +27,9 @@ starts as (
 )
 
 select
+    {%- for column in window_columns() %}
+    windows.{{ column }},
+    {%- endfor %}
     windows.window_id,
     case when placements.is_kinship_foster then 1 else 0 end as event_value,
     starts.care_start_date as first_event_date,

@@ -4,19 +4,20 @@
 -- whole (FV.MATCH.3). Days and percentages have a spread of their own; that of a share follows from it.
 with cells as (
     select
-        outcomes.programme_id,
+        anchors.programme_id,
         outcomes.outcome_id,
-        outcomes.la_id,
+        anchors.la_id,
         {{ quarter_start('outcomes.window_start_date') }} as quarter_start_date,
         sum(outcomes.outcome_value) as numerator_sum,
         sum(outcomes.outcome_value * outcomes.outcome_value) as square_sum,
         count(*) as denominator_count
     from {{ ref('int_outcomes__all') }} as outcomes
-    where outcomes.cohort = 'trend' and outcomes.is_in_sample and outcomes.is_fully_observed
+    inner join {{ ref('int_cohort__anchors') }} as anchors on outcomes.anchor_id = anchors.anchor_id
+    where anchors.cohort = 'trend' and outcomes.is_in_sample and outcomes.is_fully_observed
     group by
-        outcomes.programme_id,
+        anchors.programme_id,
         outcomes.outcome_id,
-        outcomes.la_id,
+        anchors.la_id,
         {{ quarter_start('outcomes.window_start_date') }}
 ),
 

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 -- FV.OUT.S2: days of the window on plans, each day once. The start day counts and the end day does not, so the most is
 -- the length of the window; an open plan runs to its end, and where the 18th birthday cuts the window, its eve counts
 -- (DECISIONS D60). The reading says what counts as a plan: child protection plans, CIN plans, both, or, for the years
@@ -60,6 +58,9 @@ days as (
 )
 
 select
+    {%- for column in window_columns() %}
+    windows.{{ column }},
+    {%- endfor %}
     windows.window_id,
     coalesce(days.plan_days, 0) as event_value,
     days.first_event_date,

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 -- FV.OUT.S4: the period of care ends in the window with a return to a person with parental responsibility. The reading
 -- says whether a return that was not planned counts; special guardianship and others without that responsibility never.
 with windows as (
@@ -27,6 +25,9 @@ returns as (
 )
 
 select
+    {%- for column in window_columns() %}
+    windows.{{ column }},
+    {%- endfor %}
     windows.window_id,
     case when returns.window_id is not null then 1 else 0 end as event_value,
     returns.first_event_date,

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 -- FV.OUT.S1: a child protection plan starts in the window, in whichever LA.
 with windows as (
     select * from {{ ref('int_cohort__outcome_windows') }}
@@ -20,6 +18,9 @@ starts as (
 )
 
 select
+    {%- for column in window_columns() %}
+    windows.{{ column }},
+    {%- endfor %}
     windows.window_id,
     case when starts.window_id is not null then 1 else 0 end as event_value,
     starts.first_event_date,

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 -- FV.OUT.S5: sessions missed without authorisation as a percentage of those possible over the terms that follow. All
 -- of them must have been collected and hold the pupil, with a possible session in one at least: otherwise missing,
 -- never 0. Who is not of school age in one of them is not among the children the outcome is about (DECISIONS D54).
@@ -22,6 +20,9 @@ pooled as (
 )
 
 select
+    {%- for column in window_columns() %}
+    windows.{{ column }},
+    {%- endfor %}
     windows.window_id,
     100 * cast(pooled.unauthorised_absence_count as {{ type_double() }})
     / nullif(pooled.sessions_possible_count, 0) as event_value,

@@ -133,13 +133,6 @@ joined as (
     group by looked_after.la_code, looked_after.return_year
 ),
 
-absence as (
-    select distinct
-        school_year,
-        pupil_id
-    from {{ ref('stg_npd__absence') }}
-),
-
 pupils as (
     select
         children.la_code,
@@ -150,7 +143,7 @@ pupils as (
     from children
     left join {{ ref('stg_npd__pupils') }} as censuses
         on children.pupil_id = censuses.pupil_id and children.return_year = censuses.census_year
-    left join absence
+    left join {{ ref('stg_npd__absence') }} as absence
         on children.pupil_id = absence.pupil_id and children.return_year = absence.school_year
     where children.is_school_age and children.pupil_id is not null
     group by children.la_code, children.return_year

@@ -23,14 +23,9 @@ with children as (
         covariates.is_uasc,
         covariates.previous_cpp_count > 0 as has_previous_cpp
     from {{ ref('int_cohort__entries') }} as entries
-    inner join {{ ref('int_covariates__child') }} as covariates on entries.entry_id = covariates.entry_id
+    inner join {{ ref('int_covariates__child') }} as covariates on entries.anchor_id = covariates.anchor_id
     inner join {{ ref('int_outcomes__all') }} as outcomes
-        on
-            entries.programme_id = outcomes.programme_id
-            and entries.anchor = outcomes.anchor
-            and entries.child_id = outcomes.child_id
-            and outcomes.cohort = 'trial'
-            and outcomes.is_default
+        on entries.anchor_id = outcomes.anchor_id and outcomes.is_default
     where outcomes.is_in_sample and outcomes.is_fully_observed
 )
 

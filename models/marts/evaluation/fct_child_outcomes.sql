@@ -5,7 +5,16 @@
 -- One row per child in any sample. Where a child entered care in the trial period without a referral in it, the
 -- columns of the referral are empty; covariates are those at the referral, else at the start of care. An outcome has a
 -- value for a child of its sample whose follow-up is covered (DECISIONS D52).
-with readings as (
+with trial as (
+    select
+        entries.programme_id,
+        entries.child_id,
+        outcomes.*
+    from {{ ref('int_outcomes__all') }} as outcomes
+    inner join {{ ref('int_cohort__entries') }} as entries on outcomes.anchor_id = entries.anchor_id
+),
+
+readings as (
     select
         programme_id,
         child_id,
@@ -28,22 +37,13 @@ with readings as (
         max(case when outcome_id = 'plan_days' and is_default then observable_share end) as plan_observable_share,
         min(case when outcome_id = 'became_looked_after' and is_default then first_event_date end)
             as first_care_start_date
-    from {{ ref('int_outcomes__all') }}
-    where cohort = 'trial'
+    from trial
     group by programme_id, child_id
 ),
 
 referrals as (
-    select
-        entries.*,
-        anchors.is_looked_after_at_anchor
-    from {{ ref('int_cohort__entries') }} as entries
-    inner join {{ ref('int_cohort__anchors') }} as anchors
-        on
-            entries.programme_id = anchors.programme_id
-            and entries.anchor = anchors.anchor
-            and entries.child_id = anchors.child_id
-    where entries.anchor = 'referral' and anchors.cohort = 'trial'
+    select * from {{ ref('int_cohort__entries') }}
+    where anchor = 'referral'
 ),
 
 care_starts as (
@@ -55,10 +55,10 @@ children as (
     select
         coalesce(referrals.programme_id, care_starts.programme_id) as programme_id,
         coalesce(referrals.child_id, care_starts.child_id) as child_id,
-        coalesce(referrals.entry_id, care_starts.entry_id) as entry_id,
+        coalesce(referrals.anchor_id, care_starts.anchor_id) as anchor_id,
         coalesce(referrals.la_id, care_starts.la_id) as covariate_la_id,
         coalesce(referrals.anchor_date, care_starts.anchor_date) as covariate_date,
-        referrals.entry_id as referral_entry_id,
+        referrals.anchor_id as referral_anchor_id,
         referrals.la_id,
         referrals.anchor_date as index_referral_date,
         referrals.is_treatment_la,
@@ -124,8 +124,8 @@ select
     {%- if not loop.last %},{% endif %}
     {%- endfor %}
 from children
-inner join {{ ref('int_covariates__child') }} as covariates on children.entry_id = covariates.entry_id
-left join {{ ref('int_covariates__treatment') }} as treatments on children.referral_entry_id = treatments.entry_id
+inner join {{ ref('int_covariates__child') }} as covariates on children.anchor_id = covariates.anchor_id
+left join {{ ref('int_covariates__treatment') }} as treatments on children.referral_anchor_id = treatments.anchor_id
 left join readings
     on children.programme_id = readings.programme_id and children.child_id = readings.child_id
 inner join {{ ref('int_covariates__local_authority') }} as areas

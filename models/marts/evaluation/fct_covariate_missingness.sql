@@ -18,7 +18,7 @@
 -- are not observed and an ethnic group that is missing are levels in the strata (FV.COV.2, FV.CEM.4, DECISIONS D72).
 with counts as (
     select
-        outcomes.programme_id,
+        entries.programme_id,
         outcomes.outcome_id,
         case
             when entries.is_treated then 'treated'
@@ -31,24 +31,19 @@ with counts as (
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
     from {{ ref('int_outcomes__all') }} as outcomes
-    inner join {{ ref('int_cohort__entries') }} as entries
-        on
-            outcomes.programme_id = entries.programme_id
-            and outcomes.anchor = entries.anchor
-            and outcomes.child_id = entries.child_id
-    inner join {{ ref('int_covariates__child') }} as covariates on entries.entry_id = covariates.entry_id
+    inner join {{ ref('int_cohort__entries') }} as entries on outcomes.anchor_id = entries.anchor_id
+    inner join {{ ref('int_covariates__child') }} as covariates on entries.anchor_id = covariates.anchor_id
     inner join {{ ref('int_covariates__local_authority') }} as areas
         on
             entries.programme_id = areas.programme_id
             and entries.la_id = areas.la_id
             and entries.anchor_date = areas.anchor_date
     where
-        outcomes.cohort = 'trial'
-        and outcomes.is_default
+        outcomes.is_default
         and outcomes.is_in_sample
         and outcomes.is_fully_observed
     group by
-        outcomes.programme_id,
+        entries.programme_id,
         outcomes.outcome_id,
         case
             when entries.is_treated then 'treated'

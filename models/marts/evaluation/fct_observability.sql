@@ -28,23 +28,19 @@ reaches as (
 
 counts as (
     select
-        outcomes.programme_id,
+        entries.programme_id,
         outcomes.outcome_id,
         outcomes.reading_id,
-        outcomes.la_id,
+        entries.la_id,
         count(*) as entry_count,
         sum(case when outcomes.is_fully_observed then 1 else 0 end) as observed_count,
         sum(case when entries.is_treated then 1 else 0 end) as treated_count,
         sum(case when entries.is_treated and outcomes.is_fully_observed then 1 else 0 end) as treated_observed_count,
         max(case when outcomes.is_fully_observed then outcomes.window_start_date end) as latest_observed_date
     from {{ ref('int_outcomes__all') }} as outcomes
-    inner join {{ ref('int_cohort__entries') }} as entries
-        on
-            outcomes.programme_id = entries.programme_id
-            and outcomes.anchor = entries.anchor
-            and outcomes.child_id = entries.child_id
-    where outcomes.cohort = 'trial' and outcomes.is_in_sample
-    group by outcomes.programme_id, outcomes.outcome_id, outcomes.reading_id, outcomes.la_id
+    inner join {{ ref('int_cohort__entries') }} as entries on outcomes.anchor_id = entries.anchor_id
+    where outcomes.is_in_sample
+    group by entries.programme_id, outcomes.outcome_id, outcomes.reading_id, entries.la_id
 )
 
 select

@@ -1,12 +1,12 @@
 -- What the estimates are made from: a row per child, outcome and reading, from the day the outcome is counted from.
 select
-    outcomes.programme_id,
+    entries.programme_id,
     outcomes.outcome_id,
     outcomes.reading_id,
     outcomes.is_default as is_default_reading,
-    outcomes.anchor,
-    outcomes.child_id,
-    outcomes.la_id,
+    entries.anchor,
+    entries.child_id,
+    entries.la_id,
     outcomes.window_start_date as anchor_date,
     outcomes.window_end_date,
     {{ financial_year_label(return_year('outcomes.window_start_date')) }} as financial_year,
@@ -17,9 +17,4 @@ select
     outcomes.is_fully_observed,
     case when outcomes.is_in_sample then outcomes.outcome_value end as outcome_value
 from {{ ref('int_outcomes__all') }} as outcomes
-inner join {{ ref('int_cohort__entries') }} as entries
-    on
-        outcomes.programme_id = entries.programme_id
-        and outcomes.anchor = entries.anchor
-        and outcomes.child_id = entries.child_id
-where outcomes.cohort = 'trial'
+inner join {{ ref('int_cohort__entries') }} as entries on outcomes.anchor_id = entries.anchor_id

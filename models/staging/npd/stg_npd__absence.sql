@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 {% set terms = ['autumn', 'spring', 'summer', 'summer6th'] %}
 
--- A table, not a view: it is wide in the extract, long here, and read by term again and again.
+-- A table, not a view: all enrolments of a pupil are added up, and read again and again.
 with absence as (
     {{ governed_source('npd', 'npd_absence', key='pupil') }}
 ),
@@ -36,44 +36,30 @@ sums as (
             and tidied.sessions_possible_{{ term }} is not null
             and tidied.unauthorised_absence_{{ term }} is not null
         {%- endset %}
-        sum(case when {{ is_stated }} then 1 else 0 end) as {{ term }}_enrolment_count,
-        sum(case when {{ is_stated }} then tidied.sessions_possible_{{ term }} end)
+        cast(sum(case when {{ is_stated }} then tidied.sessions_possible_{{ term }} end) as integer)
             as {{ term }}_sessions_possible_count,
-        sum(case when {{ is_stated }} then tidied.unauthorised_absence_{{ term }} end)
+        cast(sum(case when {{ is_stated }} then tidied.unauthorised_absence_{{ term }} end) as integer)
             as {{ term }}_unauthorised_absence_count
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
     from tidied
     left join collected on tidied.school_year = collected.school_year
     group by tidied.school_year, tidied.pupil_code
-),
-
--- More sessions in a year than schools are open: the same enrolment came twice, or two pupils share a reference; no
--- telling which rows are right (DECISIONS D33).
-years as (
-    select * from sums
-    where
-        pupil_id is not null
-        and (
-            {%- for term in terms %}
-            coalesce({{ term }}_sessions_possible_count, 0){{ ' +' if not loop.last }}
-            {%- endfor %}
-        ) <= 420
 )
 
-{% for term in terms -%}
-select
-    school_year,
-    pupil_id,
-    '{{ term }}' as term,
-    cast({{ term }}_enrolment_count as integer) as enrolment_count,
-    cast({{ term }}_sessions_possible_count as integer) as sessions_possible_count,
-    cast({{ term }}_unauthorised_absence_count as integer) as unauthorised_absence_count,
-    100 * cast({{ term }}_unauthorised_absence_count as {{ type_double() }})
-    / nullif({{ term }}_sessions_possible_count, 0) as unauthorised_absence_pct
-from years
-where {{ term }}_enrolment_count > 0
-{% if not loop.last -%}
-union all
-{% endif -%}
-{% endfor %}
+-- More sessions in a year than schools are open: the same enrolment came twice, or two pupils share a reference; no
+-- telling which rows are right (DECISIONS D33). A pupil without a figure in any term was not observed that year.
+select *
+from sums
+where
+    pupil_id is not null
+    and (
+        {%- for term in terms %}
+        coalesce({{ term }}_sessions_possible_count, 0){{ ' +' if not loop.last }}
+        {%- endfor %}
+    ) <= 420
+    and coalesce(
+        {%- for term in terms %}
+        {{ term }}_sessions_possible_count{{ ',' if not loop.last }}
+        {%- endfor %}
+    ) is not null

@@ -34,13 +34,14 @@ looked_at as (
 
 followed as (
     select
-        programme_id,
-        outcome_id,
-        {{ quarter_start('window_start_date') }} as quarter_start_date,
-        max(window_end_date) as last_follow_up_date
-    from {{ ref('int_cohort__outcome_windows') }}
-    where cohort = 'trend'
-    group by programme_id, outcome_id, {{ quarter_start('window_start_date') }}
+        anchors.programme_id,
+        windows.outcome_id,
+        {{ quarter_start('windows.window_start_date') }} as quarter_start_date,
+        max(windows.window_end_date) as last_follow_up_date
+    from {{ ref('int_outcomes__all') }} as windows
+    inner join {{ ref('int_cohort__anchors') }} as anchors on windows.anchor_id = anchors.anchor_id
+    where anchors.cohort = 'trend'
+    group by anchors.programme_id, windows.outcome_id, {{ quarter_start('windows.window_start_date') }}
 )
 
 select

@@ -21,9 +21,10 @@ where
     > coalesce(areas.matching_end_date, latest.matching_end_date)
 union all
 select
-    windows.la_id,
+    anchors.la_id,
     windows.window_start_date as quarter_start_date
-from {{ ref('int_cohort__outcome_windows') }} as windows
+from {{ ref('int_outcomes__all') }} as windows
+inner join {{ ref('int_cohort__anchors') }} as anchors on windows.anchor_id = anchors.anchor_id
 inner join {{ ref('int_programmes__local_authorities') }} as areas
-    on windows.programme_id = areas.programme_id and windows.la_id = areas.la_id
-where windows.cohort = 'trend' and windows.window_end_date >= areas.go_live_date
+    on anchors.programme_id = areas.programme_id and anchors.la_id = areas.la_id
+where anchors.cohort = 'trend' and windows.window_end_date >= areas.go_live_date
