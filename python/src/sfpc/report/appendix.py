@@ -236,7 +236,7 @@ def recovery(inputs: Inputs) -> dict[str, Any] | None:
             unit="Estimate less truth, percentage points",
         )
         if rows
-        else "",
+        else None,
         "table": Table(
             key="recovery-table",
             caption="Recovery of a planted effect, in percentage points",

@@ -31,7 +31,8 @@ _WORTH_DRAWING_PCT = 1.0
 def section(inputs: Inputs) -> dict[str, Any] | None:
     """The parts of the section, each with words, perhaps a chart, and tables; none where the marts lack them.
 
-    A part holds ``title``, ``said``, ``chart``, ``caption``, ``chart_note``, ``tables``, ``hidden`` and ``summary``.
+    A part holds ``title``, ``said``, ``figure``, ``chart`` (its markup), ``caption``, ``chart_note``, ``tables``,
+    ``hidden`` and ``summary``.
     """
     if "fct_source_coverage" not in inputs.quality:
         return None
@@ -40,7 +41,9 @@ def section(inputs: Inputs) -> dict[str, Any] | None:
 
 
 def _part(title: str, said: list[str], **given: Any) -> dict[str, Any]:
-    blank = {"chart": "", "caption": "", "chart_note": "", "tables": [], "hidden": [], "summary": ""}
+    figure = given.pop("figure", None)
+    given["chart"] = figure.svg() if figure is not None else ""
+    blank = {"figure": figure, "caption": "", "chart_note": "", "tables": [], "hidden": [], "summary": ""}
     return {**blank, **given, "title": title, "said": said}
 
 
@@ -124,7 +127,7 @@ def _coverage(inputs: Inputs) -> dict[str, Any]:
     return _part(
         "What was delivered",
         said,
-        chart=charts.both_widths(
+        figure=charts.both_widths(
             charts.coverage_chart,
             "coverage",
             described,
@@ -133,7 +136,7 @@ def _coverage(inputs: Inputs) -> dict[str, Any]:
             blocks=[_HEADINGS.get(source, _SOURCES[source]) for source in sources],
         )
         if rows
-        else "",
+        else None,
         caption="Returns by LA and year in which they end",
         chart_note="School data count as delivered where pupils of the LA were found in them."
         + ("" if len(shown) == len(everyone) else " Shown are LAs of the analysis and those with a gap."),
@@ -272,7 +275,7 @@ def _recording(inputs: Inputs) -> dict[str, Any] | None:
     return _part(
         "How referrals are recorded",
         said,
-        chart=chart,
+        figure=chart,
         caption="Referrals without further action, % of referrals in the quarter",
         chart_note="A dashed line marks a break of recording. All panels have one scale."
         + ("" if is_all else " Shown are LAs of the analysis and those with a break."),
@@ -325,7 +328,7 @@ def _missing(inputs: Inputs) -> dict[str, Any] | None:
     return _part(
         "What is not recorded",
         said,
-        chart=charts.both_widths(charts.heat_chart, "missing", described, rows=rows, heads=heads),
+        figure=charts.both_widths(charts.heat_chart, "missing", described, rows=rows, heads=heads),
         caption="Missing, % of those that should have the field",
         chart_note="Pupil reference: children aged 5 to 15.",
     )
