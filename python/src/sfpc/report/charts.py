@@ -300,6 +300,7 @@ def forest_chart(
     groups: Sequence[tuple[str, Sequence[Bar]]],
     unit: str,
     reference: float = math.nan,
+    reference_name: str = "primary",
     truth: float = math.nan,
     label_width: float = 262.0,
 ) -> Drawing:
@@ -313,7 +314,7 @@ def forest_chart(
     axis = _Axis(*_range(bars, [reference, truth]), left, right, 4 if is_narrow else 6)
     drawing = Drawing(width)
     marks = [(0.0, "no effect", INK)]
-    marks += [(reference, "primary", BLUE)] if math.isfinite(reference) else []
+    marks += [(reference, reference_name, BLUE)] if math.isfinite(reference) else []
     marks += [(truth, f"planted truth {decimal(truth)}", TRUTH)] if math.isfinite(truth) else []
     top = 8.0 + 15 * len(marks)
     rows: list[tuple[Bar | str, list[str], float]] = []
@@ -339,7 +340,9 @@ def forest_chart(
             is_bold = what.kind == "primary"
             if is_narrow:
                 # The words lie over the lines of the axis: a white field keeps them readable.
-                drawing.box(0, y + 2, min(width, 12 + max(map(len, lines)) * 12 * 0.6), 15.0 * len(lines), "#ffffff", 0.85)
+                drawing.box(
+                    0, y + 2, min(width, 12 + max(map(len, lines)) * 12 * 0.6), 15.0 * len(lines), "#ffffff", 0.85
+                )
             for number, line in enumerate(lines):
                 drawing.words(4, y + 14 + 15 * number, line, 12, INK, is_bold=is_bold)
             if is_narrow:
@@ -377,8 +380,8 @@ def specification_curve(
     for x, choice in zip(xs, choices, strict=True):
         _interval(drawing, choice.bar, axis, x, is_upright=True)
     y = top + tall + 16
-    for number, kind in enumerate(kinds):
-        made = list(dict.fromkeys(choice.made[number] for choice in choices))
+    for place, kind in enumerate(kinds):
+        made = list(dict.fromkeys(choice.made[place] for choice in choices))
         if len(made) < 2:
             continue
         drawing.box(0, y, width, 18, "#eef1f3")
@@ -387,10 +390,10 @@ def specification_curve(
         for option in made:
             lines = _wrap(option, left - 10, size)
             middle = y + 7.5 * len(lines)
-            for line, text in enumerate(lines):
-                drawing.words(4, y + 12 + 14 * line, text, size, INK)
+            for number, line in enumerate(lines):
+                drawing.words(4, y + 12 + 14 * number, line, size, INK)
             for x, choice in zip(xs, choices, strict=True):
-                if choice.made[number] == option:
+                if choice.made[place] == option:
                     is_primary = choice.bar.kind == "primary"
                     if is_primary:
                         drawing.box(x - 4.5, middle - 4, 9, 9, BLUE)
@@ -447,9 +450,7 @@ def event_chart(*, width: int, steps: Sequence[Step], unit: str, title: str) -> 
     return drawing
 
 
-def bacon_chart(
-    *, width: int, rows: Sequence[Comparison], unit: str, coefficient: float
-) -> Drawing:
+def bacon_chart(*, width: int, rows: Sequence[Comparison], unit: str, coefficient: float) -> Drawing:
     """Goodman-Bacon's plot: a mark per kind of comparison, its effect against its weight."""
     drawing = Drawing(width)
     left, top, tall = 44.0, 40.0, 210.0
@@ -478,7 +479,9 @@ def bacon_chart(
             y += 16
         y += 3
     drawing.line([(2, y - 4), (22, y - 4)], BLACK, 1.4, (4.0, 3.0))
-    drawing.words(26, y, f"their weighted mean, the one coefficient: {decimal(coefficient)}", 12 if width > NARROW else 11, INK)
+    drawing.words(
+        26, y, f"their weighted mean, the one coefficient: {decimal(coefficient)}", 12 if width > NARROW else 11, INK
+    )
     drawing.height = y + 8
     return drawing
 
@@ -511,8 +514,7 @@ def trend_chart(
     first, span = days[0].toordinal() - 20, max(1, days[-1].toordinal() - days[0].toordinal()) + 40
     axis = _Axis(0.0, top_value, bottom, top, 6)
     _left_axis(drawing, axis, left, right)
-    for number, line in enumerate(_wrap(unit, width - 4, 12)[:1]):
-        drawing.words(2, 16 + key_height + 14 * number, line, 12 if not is_narrow else 11, INK)
+    drawing.words(2, 16 + key_height, _cut(unit, width - 4, 11), 11 if is_narrow else 12, INK)
 
     def x(day: date) -> float:
         return left + (right - left) * (day.toordinal() - first) / span
@@ -722,7 +724,11 @@ class _FlowDrawing:
 
     def _arrow(self, x1: float, y1: float, x2: float, y2: float) -> None:
         self._line(x1, y1, x2, y2)
-        head = [(x2, y2), (x2 - 4, y2 - 7), (x2 + 4, y2 - 7)] if x1 == x2 else [(x2, y2), (x2 - 7, y2 - 4), (x2 - 7, y2 + 4)]
+        head = (
+            [(x2, y2), (x2 - 4, y2 - 7), (x2 + 4, y2 - 7)]
+            if x1 == x2
+            else [(x2, y2), (x2 - 7, y2 - 4), (x2 - 7, y2 + 4)]
+        )
         self.drawing.shape(head, GREY)
 
 

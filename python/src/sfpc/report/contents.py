@@ -21,6 +21,7 @@ from sfpc.report.document import (
     Report,
     Section,
     Text,
+    about,
     numbered,
 )
 from sfpc.report.inputs import Inputs
@@ -37,7 +38,9 @@ def report_of(inputs: Inputs) -> Report:
     """The whole report."""
     held = studies(inputs)
     programmes = list(dict.fromkeys(study.programme for study in held))
-    outcomes = list(dict.fromkeys(words.lowered(str(study.outcome["label"])) for study in held))
+    first = list(dict.fromkeys(words.lowered(str(study.outcome["label"])) for study in held if study.is_primary))
+    first = first or [words.lowered(str(held[0].outcome["label"]))]
+    others = len({study.outcome_id for study in held}) - len(first)
     chapters = (
         Section("finding", "What we found", _finding(inputs, held)),
         Section("participants", "Who was studied", _participants(held)),
@@ -55,7 +58,8 @@ def report_of(inputs: Inputs) -> Report:
     return Report(
         title=f"{words.listed(programmes)}: evaluation report",
         name=words.listed(programmes),
-        subtitle=f"Evaluation report: {'; '.join(outcomes)}",
+        subtitle=f"Evaluation report: {'; '.join(first)}"
+        + (f", and {words.times(others, 'other outcome')}" if others > 0 else ""),
         marking=MARKING,
         footer=f"{MARKING}. Disclosure control has not been applied to this report.",
         status=_status(inputs),
@@ -68,7 +72,7 @@ def _per_study(held: list[Study], blocks_of: Any) -> list[Block]:
     """The blocks of each outcome under its name; those of secondary outcomes fold, so that the primary one is seen."""
     found: list[Block] = []
     for study in held:
-        blocks = blocks_of(study)
+        blocks = about(blocks_of(study), study.title, study.key)
         if not blocks:
             continue
         if len(held) == 1:
@@ -113,12 +117,16 @@ def _finding(inputs: Inputs, held: list[Study]) -> list[Block]:
         if len(own) > 1:
             blocks.append(
                 Text(
-                    "The table holds every outcome of the protocol. With several outcomes, one may look changed by chance"
+                    "The table holds every outcome of the protocol. With several outcomes, one may look changed by"
+                    " chance"
                     " alone; for the secondary ones “statistically significant” therefore goes by p adjusted for all of"
                     " them together (Hochberg). An interval holds the effects that the data are compatible with."
                 )
             )
         blocks.append(sections.summary(own))
+        unknown = sections.not_estimated(own)
+        if unknown:
+            blocks.append(Items(unknown))
         figure = sections.summary_chart(own)
         if figure is not None:
             has_truth = any(study.truth is not None for study in own)
@@ -144,9 +152,12 @@ def _participants(held: list[Study]) -> list[Block]:
 
     return [
         Text(
-            "Every referral of the trial period, or start of care where an outcome is counted from it, ends in exactly one"
-            " place, so that the numbers add up from the first box to the last. A child counts once, with its first one in"
-            " the trial period. “Treated” are children in a treatment LA whose referral or start of care came on or after"
+            "Every referral of the trial period, or start of care where an outcome is counted from it, ends in"
+            " exactly one"
+            " place, so that the numbers add up from the first box to the last. A child counts once, with its first"
+            " one in"
+            " the trial period. “Treated” are children in a treatment LA whose referral or start of care came on or"
+            " after"
             " the day the programme went live there."
         ),
         *_per_study(held, blocks),
@@ -166,7 +177,7 @@ def _comparators(held: list[Study]) -> list[Block]:
             how = (
                 "Compared with the LAs named in the chart."
                 if panel["is_accepted"]
-                else f"No comparison LA: {panel['reason']}. The chart shows the nearest candidates, none of them accepted."
+                else f"No comparison LA: {panel['reason']}. The chart shows the nearest candidates, none accepted."
             )
             caption = f"{panel['name']} and the LAs that it is set beside, before go-live"
             made.append(
@@ -181,7 +192,8 @@ def _comparators(held: list[Study]) -> list[Block]:
         made.append(
             Text(
                 f"Charts: the outcome per quarter of the {study.entry}, over the quarters used for matching; all on one"
-                " scale. Grey band: 95% range of chance around the treatment LA's own rate. “(area)” marks an area of LAs"
+                " scale. Grey band: 95% range of chance around the treatment LA's own rate. “(area)” marks an area"
+                " of LAs"
                 " that were reorganised; the table beside it names them all.",
                 kind="source",
             )
@@ -212,8 +224,10 @@ def _balance(held: list[Study]) -> list[Block]:
     return [
         Text(
             "Within each treatment LA and its comparison LAs, children are matched exactly on broad groups of their"
-            " characteristics. Children without a counterpart in the other arm are left out, and comparison children are"
-            " weighted so that both arms have the same mix. A standardised difference of 0 means that a characteristic is"
+            " characteristics. Children without a counterpart in the other arm are left out, and comparison children"
+            " are"
+            " weighted so that both arms have the same mix. A standardised difference of 0 means that a"
+            " characteristic is"
             " equally common in both arms."
         ),
         *_per_study(held, blocks),
@@ -238,8 +252,10 @@ def _effects(held: list[Study]) -> list[Block]:
 
     return [
         Text(
-            "The primary model and those that the protocol sets beside it, on the same children. A logit is shown as the"
-            " average change in percentage points and as an odds ratio (1 means no effect). The baseline is the outcome of"
+            "The primary model and those that the protocol sets beside it, on the same children. A logit is shown as"
+            " the"
+            " average change in percentage points and as an odds ratio (1 means no effect). The baseline is the"
+            " outcome of"
             " matched children before go-live; the effect size is the effect divided by the standard deviation that the"
             " outcome has at the baseline."
         ),
@@ -250,7 +266,8 @@ def _effects(held: list[Study]) -> list[Block]:
 def _sensitivity(held: list[Study]) -> list[Block]:
     return [
         Text(
-            "The same question can be asked in other ways. What follows shows every way that was tried, whatever it says,"
+            "The same question can be asked in other ways. What follows shows every way that was tried, whatever it"
+            " says,"
             " and how far the assumptions behind the result may fail before it changes."
         ),
         *_per_study(held, sensitivity.around),
@@ -260,7 +277,8 @@ def _sensitivity(held: list[Study]) -> list[Block]:
 def _missing(held: list[Study]) -> list[Block]:
     return [
         Text(
-            "Some characteristics of children are not recorded. In the primary analysis what is missing is a group of its"
+            "Some characteristics of children are not recorded. In the primary analysis what is missing is a group"
+            " of its"
             " own; beside it stand the analysis of children of whom everything is known and one with imputed values."
         ),
         *_per_study(held, sensitivity.missing_data),
@@ -330,7 +348,8 @@ def _about(inputs: Inputs) -> list[Block]:
     return [
         Facts(found["lines"]),
         Text(
-            "The same tables stand in tables.xlsx and, one file each, in the folder tables; report.docx is this report for"
+            "The same tables stand in tables.xlsx and, one file each, in the folder tables; report.docx is this"
+            " report for"
             " a word processor."
         ),
         *([_small(found["settings"])] if found["settings"].rows else []),

@@ -6,7 +6,7 @@ same table in every format.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol
 
@@ -166,22 +166,42 @@ class Report:
     sections: Sequence[Section] = field(default_factory=tuple)
 
 
+def changed(blocks: Sequence[Block], change: Callable[[Table | Picture], Table | Picture]) -> list[Block]:
+    """The blocks with every table and figure changed, in the order of reading."""
+    found: list[Block] = []
+    for block in blocks:
+        if isinstance(block, Table | Picture):
+            found.append(change(block))
+        elif isinstance(block, Aside | Fold | Panel):
+            found.append(replace(block, blocks=changed(block.blocks, change)))
+        elif isinstance(block, Beside):
+            left = changed(block.left, change)
+            found.append(replace(block, left=left, right=changed(block.right, change)))
+        else:
+            found.append(block)
+    return found
+
+
 def numbered(sections: Sequence[Section]) -> tuple[Section, ...]:
     """The sections with their tables and figures numbered in the order of reading."""
     counts = {"table": 0, "picture": 0}
 
-    def number(block: Block) -> Block:
-        if isinstance(block, Table | Picture):
-            counts[block.shape] += 1
-            return replace(block, number=counts[block.shape])
-        if isinstance(block, Aside | Fold | Panel):
-            return replace(block, blocks=[number(one) for one in block.blocks])
-        if isinstance(block, Beside):
-            left = [number(one) for one in block.left]
-            return replace(block, left=left, right=[number(one) for one in block.right])
-        return block
+    def number(block: Table | Picture) -> Table | Picture:
+        counts[block.shape] += 1
+        return replace(block, number=counts[block.shape])
 
-    return tuple(replace(section, blocks=[number(block) for block in section.blocks]) for section in sections)
+    return tuple(replace(section, blocks=changed(section.blocks, number)) for section in sections)
+
+
+def about(blocks: Sequence[Block], title: str, key: str) -> list[Block]:
+    """The blocks of a study, whose tables know what they are about wherever they stand."""
+
+    def change(block: Table | Picture) -> Table | Picture:
+        if isinstance(block, Picture):
+            return block
+        return replace(block, about=title, short=block.key.replace(f"-{key}", ""))
+
+    return changed(blocks, change)
 
 
 def tables_of(sections: Sequence[Section]) -> Iterator[tuple[Section, Table]]:

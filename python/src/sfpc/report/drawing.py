@@ -169,7 +169,10 @@ class Drawing:
                 artist.set_transform(to_pixels)
                 artist.set_zorder(order)
                 figure.add_artist(artist)
-            canvas.print_figure(stream, format="png", dpi=72 * PNG_SCALE, metadata={"Software": None})
+            # Flat colours: a higher level takes three times as long for a tenth of the bytes.
+            canvas.print_figure(
+                stream, format="png", dpi=72 * PNG_SCALE, metadata={"Software": None}, pil_kwargs={"compress_level": 3}
+            )
         return stream.getvalue()
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from openpyxl import Workbook
 from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.properties import PageSetupProperties
 from openpyxl.worksheet.worksheet import Worksheet
 
 from sfpc.report.document import Report, Section, tables_of
@@ -23,6 +24,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(rf"^{MINUS}?\d[\d,]*(\.\d+)?%?$")
 _INTERVAL = re.compile(r"^(.+?) to (.+)$")
 _WIDEST = 60
+# Columns whose cells are marks of the notes below the table.
+_LETTERED = ("Method", "Note", "Notes")
 
 Value = str | float | int | None
 
@@ -45,7 +48,9 @@ def cell(text: str, is_number: bool) -> Cell:
             plain = text.replace(MINUS, "-").replace(",", "")
             is_share = plain.endswith("%")
             places = len(plain.rstrip("%").partition(".")[2])
-            pattern = f"{'#,##0' if ',' in text else '0'}{'.' + '0' * places if places else ''}{'%' if is_share else ''}"
+            pattern = (
+                f"{'#,##0' if ',' in text else '0'}{'.' + '0' * places if places else ''}{'%' if is_share else ''}"
+            )
             if is_share:
                 return Cell(round(float(plain.rstrip("%")) / 100, places + 2), pattern)
             return Cell(float(plain) if places else int(plain), pattern)
@@ -59,7 +64,9 @@ def cells_of(table: Table) -> tuple[list[str], list[list[Cell]]]:
     for place, column in enumerate(table.columns):
         texts = [tidy(str(row.cells[place])) for row in table.rows]
         ends = [_INTERVAL.match(text) for text in texts]
-        is_interval = column.is_number and any(ends) and all(e or t in ("", DASH) for e, t in zip(ends, texts, strict=True))
+        is_interval = (
+            column.is_number and any(ends) and all(e or t in ("", DASH) for e, t in zip(ends, texts, strict=True))
+        )
         if is_interval:
             for number, word in ((1, "from"), (2, "to")):
                 heads.append(f"{column.label}, {word}")
@@ -74,24 +81,26 @@ def cells_of(table: Table) -> tuple[list[str], list[list[Cell]]]:
 def names(report: Report) -> Iterator[tuple[Section, Table, str]]:
     """Every table with its section and the name of its sheet and file: its number and key, 31 characters at most."""
     for section, table in tables_of(report.sections):
-        key = re.sub(r"[^A-Za-z0-9_-]+", "-", table.key)
+        key = re.sub(r"[^A-Za-z0-9_-]+", "-", table.short or table.key)
         yield section, table, f"{table.number:03} {key}"[:31].rstrip("-_ ")
 
 
 def csv_files(report: Report) -> dict[str, str]:
     """A CSV file per table, by file name, with a list of them: UTF-8 with a byte order mark, notes written out."""
     files = {}
-    listing: list[Sequence[Value]] = [("table", "file", "section", "title", "who may see it")]
-    for section, table, name in names(report):
-        file = f"table-{name.replace(' ', '-')}.csv"
+    listing: list[Sequence[Value]] = [("table", "file", "section", "about", "title", "who may see it")]
+    for section, table in tables_of(report.sections):
+        file = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"table-{table.number:03}-{table.key}.csv")
         heads, rows = cells_of(table)
         notes = dict(table.notes)
         values: list[Sequence[Value]] = [heads]
         for row in rows:
-            values.append([_noted(one.value, notes) if heads[place] == "Notes" else one.value for place, one in enumerate(row)])
+            values.append(
+                [_noted(one.value, notes) if heads[place] in _LETTERED else one.value for place, one in enumerate(row)]
+            )
         files[file] = _csv(values)
         title = cell(table.caption, False).value
-        listing.append((table.number, file, section.title, title, report.marking))
+        listing.append((table.number, file, section.title, cell(table.about, False).value, title, report.marking))
     files["index.csv"] = _csv(listing)
     return files
 
@@ -122,7 +131,7 @@ def workbook(report: Report) -> bytes:
         front.cell(4 + place, 1, name)
         front.cell(4 + place, 2, str(cell(value, False).value))
     start = 6 + len(report.status)
-    for place, head in enumerate(("Table", "Title", "Section"), 1):
+    for place, head in enumerate(("Table", "Title", "About", "Section"), 1):
         front.cell(start, place, head).font = Font(bold=True)
     for offset, (section, table, name) in enumerate(names(report), 1):
         _sheet(book.create_sheet(name), report, table)
@@ -130,8 +139,9 @@ def workbook(report: Report) -> bytes:
         link.hyperlink = f"#'{name}'!A1"
         link.font = Font(color="0B4F80", underline="single")
         front.cell(start + offset, 2, str(cell(table.caption, False).value))
-        front.cell(start + offset, 3, section.title)
-    for letter, width in (("A", 22), ("B", 100), ("C", 44)):
+        front.cell(start + offset, 3, str(cell(table.about, False).value))
+        front.cell(start + offset, 4, section.title)
+    for letter, width in (("A", 22), ("B", 90), ("C", 60), ("D", 44)):
         front.column_dimensions[letter].width = width
     stream = io.BytesIO()
     book.save(stream)
@@ -141,11 +151,12 @@ def workbook(report: Report) -> bytes:
 def _sheet(sheet: Worksheet, report: Report, table: Table) -> None:
     heads, rows = cells_of(table)
     sheet["A1"], sheet["A1"].font = str(cell(table.title, False).value), Font(bold=True, size=12)
-    sheet["A2"], sheet["A2"].font = report.marking, Font(bold=True, color="505A5F")
+    sheet["A2"] = str(cell(table.about, False).value)
+    sheet["A3"], sheet["A3"].font = report.marking, Font(bold=True, color="505A5F")
     for place, head in enumerate(heads, 1):
-        top = sheet.cell(4, place, head)
+        top = sheet.cell(5, place, head)
         top.font, top.alignment = Font(bold=True), Alignment(wrap_text=True, vertical="bottom")
-    for down, (row, given) in enumerate(zip(rows, table.rows, strict=True), 5):
+    for down, (row, given) in enumerate(zip(rows, table.rows, strict=True), 6):
         for place, one in enumerate(row, 1):
             made = sheet.cell(down, place, one.value)
             made.number_format = one.format
@@ -159,15 +170,16 @@ def _sheet(sheet: Worksheet, report: Report, table: Table) -> None:
         width = min(_WIDEST, max(9, longest + 2, min(len(head) + 2, 16)))
         sheet.column_dimensions[get_column_letter(place + 1)].width = width
     for number, (letter, note) in enumerate(table.notes):
-        sheet.cell(6 + len(rows) + number, 1, str(cell(f"{letter} {note}", False).value))
-    sheet.freeze_panes = "B5"
-    sheet.oddHeader.center.text = report.marking
-    sheet.oddFooter.right.text = "&P / &N"
+        sheet.cell(7 + len(rows) + number, 1, str(cell(f"{letter} {note}", False).value))
+    sheet.freeze_panes = "B6"
+    for item, words in ((sheet.oddHeader, report.marking), (sheet.oddFooter, "&P / &N")):
+        assert item is not None
+        item.center.text = words
     sheet.page_setup.orientation = "landscape"
     sheet.page_setup.paperSize = 9
     sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight = 1, 0
-    sheet.sheet_properties.pageSetUpPr.fitToPage = True
-    sheet.print_title_rows = "4:4"
+    sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
+    sheet.print_title_rows = "5:5"
 
 
 def repeatable(package: bytes, moment: str) -> bytes:
@@ -180,7 +192,7 @@ def repeatable(package: bytes, moment: str) -> bytes:
         for entry in old.infolist():
             content = old.read(entry)
             if entry.filename == "docProps/core.xml":
-                dated = rf"(<dcterms:(created|modified)[^>]*>)[^<]*(</dcterms:\2>)"
+                dated = r"(<dcterms:(created|modified)[^>]*>)[^<]*(</dcterms:\2>)"
                 content = re.sub(dated, rf"\g<1>{moment}\g<3>", content.decode("utf-8")).encode("utf-8")
             fresh = zipfile.ZipInfo(entry.filename, (1980, 1, 1, 0, 0, 0))
             fresh.compress_type, fresh.external_attr = zipfile.ZIP_DEFLATED, 0o600 << 16

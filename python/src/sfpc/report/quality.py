@@ -83,10 +83,7 @@ def _coverage(inputs: Inputs) -> dict[str, Any]:
     names = _names(inputs)
     sources = [source for source in _SOURCES if source in set(frame["source"])]
     years = sorted(int(year) for year in frame["return_year"].unique())
-    states: dict[tuple[str, str, int], str] = {}
-    for key, own in frame.groupby(["la_id", "source", "return_year"], sort=True):
-        la, source, year = (str(part) for part in key)
-        states[la, source, int(year)] = _state(own)
+    states = _states(frame)
     amiss = [la for (la, _, _), state in states.items() if state in ("known", "lost")]
     everyone = sorted({la for la, _, _ in states})
     shown = _chosen(inputs, everyone, amiss, _MOST_ROWS)
@@ -146,16 +143,22 @@ def _coverage(inputs: Inputs) -> dict[str, Any]:
     )
 
 
-def _state(own: pd.DataFrame) -> str:
-    missing = own[own["is_expected"].astype(bool) & ~own["is_present"].astype(bool)]
-    if (
-        own["is_join_collapsed"].astype(bool).any()
-        or ((missing["is_dropped_out"].astype(bool)) & missing["known_missing_reason"].isna()).any()
-    ):
-        return "lost"
-    if len(missing):
-        return "known"
-    return "here" if own["is_present"].astype(bool).any() else "none"
+def _states(frame: pd.DataFrame) -> dict[tuple[str, str, int], str]:
+    """Per LA, source and year: lost (missing or joined badly without a known reason), known, here or none."""
+    is_missing = frame["is_expected"].astype(bool) & ~frame["is_present"].astype(bool)
+    is_unexplained = is_missing & frame["is_dropped_out"].astype(bool) & frame["known_missing_reason"].isna()
+    flags = frame[["la_id", "source", "return_year"]].assign(
+        lost=frame["is_join_collapsed"].astype(bool) | is_unexplained,
+        known=is_missing,
+        here=frame["is_present"].astype(bool),
+    )
+    found = flags.groupby(["la_id", "source", "return_year"], sort=True)[["lost", "known", "here"]].any().reset_index()
+    return {
+        (str(r.la_id), str(r.source), int(r.return_year)): (
+            "lost" if r.lost else "known" if r.known else "here" if r.here else "none"
+        )
+        for r in records(found)
+    }
 
 
 def _join_table(frame: pd.DataFrame, sources: list[str]) -> Table:

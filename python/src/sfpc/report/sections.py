@@ -122,6 +122,15 @@ def summary(held: list[Study]) -> Table:
     )
 
 
+def not_estimated(held: list[Study]) -> list[str]:
+    """The outcomes without an estimate, and why."""
+    return [
+        f"{study.outcome['label']} could not be estimated: {study.primary['note'] or 'no reason was given'}."
+        for study in held
+        if not math.isfinite(float(study.primary["estimate"]))
+    ]
+
+
 def summary_chart(held: list[Study]) -> charts.Figure | None:
     """The primary effects of a programme, by unit; each unit on an axis of its own."""
     panels = []
@@ -167,9 +176,7 @@ def _bar(study: Study) -> charts.Bar:
 
 
 def _effect_unit(scale: str) -> str:
-    return (
-        "Effect in percentage points (children in every 100)" if scale == PERCENTAGE_POINTS else f"Effect in {scale}"
-    )
+    return "Effect in percentage points (children in every 100)" if scale == PERCENTAGE_POINTS else f"Effect in {scale}"
 
 
 def _truth_words(study: Study, primary: dict[str, Any]) -> list[str]:

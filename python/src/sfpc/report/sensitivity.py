@@ -38,6 +38,10 @@ _PLAIN = {
     ("reading_id", "default"): "as in the protocol",
     ("reading_id", "window_12"): "within 12 months",
     ("reading_id", "window_24"): "within 24 months",
+    ("reading_id", "cpp_days"): "child protection plans only",
+    ("reading_id", "cin_plan_days"): "CIN plans only",
+    ("reading_id", "cin_episode_days"): "open CIN episodes",
+    ("reading_id", "with_already_looked_after"): "looked after already: kept",
     ("children", "all"): "all matched",
     ("children", "without_shocked_las"): "without LAs with a shock",
     ("weights", "cem_protocol"): "matching",
@@ -58,9 +62,10 @@ def _plain(kind: str, value: object) -> str:
 def _choice(study: Study, specification_id: str, kind: str) -> str | None:
     """What a specification chose; none where the register of specifications does not hold it."""
     held = study.specifications
-    if specification_id not in held.index or pd.isna(held.loc[specification_id, kind]):
+    if specification_id not in held.index:
         return None
-    return str(held.loc[specification_id, kind])
+    value: Any = held.loc[specification_id, kind]
+    return None if pd.isna(value) else str(value)
 
 
 def is_exposure(study: Study, specification_id: str) -> bool:
@@ -94,7 +99,7 @@ def _unit(scale: str, is_short: bool = False) -> str:
 
 
 def variants(study: Study) -> list[Block]:
-    """Forest plot and specification curve of the variants that ask the same question, and the table of all estimates."""
+    """Forest plot and specification curve of the variants that ask the same question; the table of all estimates."""
     primary = study.primary
     effects = study.result("effects")
     mine = effects[effects["scale"] == primary["scale"]]
@@ -120,17 +125,22 @@ def _variant_words(study: Study, asked: list[Any], exposed: list[Any]) -> list[s
     with_interval = [r for r in others if not (math.isnan(r.ci_low) or math.isnan(r.ci_high))]
     without_zero = sum(r.ci_low > 0 or r.ci_high < 0 for r in with_interval)
     said = [
-        f"{words.times(len(others), 'variant')} of the analysis {'asks' if len(others) == 1 else 'ask'} the same question"
-        f" another way. The estimates lie between {words.decimal(min(found))} and {words.decimal(max(found))} {scale}; the"
-        f" primary one is {words.decimal(estimate)}. {words.whole(same_sign)} of {words.whole(len(others))} point the same"
-        f" way, and the interval leaves out 0 in {words.whole(without_zero)} of the {words.whole(len(with_interval))} that"
+        f"{words.times(len(others), 'variant')} of the analysis {'asks' if len(others) == 1 else 'ask'} the same"
+        " question"
+        f" another way. The estimates lie between {words.decimal(min(found))} and {words.decimal(max(found))}"
+        f" {scale}; the"
+        f" primary one is {words.decimal(estimate)}. {words.whole(same_sign)} of {words.whole(len(others))} point the"
+        " same"
+        f" way, and the interval leaves out 0 in {words.whole(without_zero)} of the {words.whole(len(with_interval))}"
+        " that"
         " have one. They share most of their children and are no independent confirmations."
     ]
     if exposed:
         names = words.listed([words.decimal(float(row.estimate)) for row in exposed])
         said.append(
             f"{words.times(len(exposed), 'other estimate')} ({names} {scale}) {'is' if len(exposed) == 1 else 'are'} of"
-            " exposure and not of intention to treat: who counts as treated depends on how long a case stayed open after"
+            " exposure and not of intention to treat: who counts as treated depends on how long a case stayed open"
+            " after"
             " go-live. Cases that stay open long are harder cases, so that such an estimate mixes the effect with who"
             " the children are. It is shown because the protocol lists it, on an axis of its own."
         )
@@ -212,7 +222,8 @@ def _curve(study: Study, asked: list[Any]) -> Picture:
             f"curve-{study.key}",
             f"Specification curve: {len(ordered)} estimates in order of size, from"
             f" {words.decimal(float(ordered[0].estimate))} to {words.decimal(float(ordered[-1].estimate))}"
-            f" {primary['scale']}; the primary one is number {place} from the left. Below each, the choices it rests on.",
+            f" {primary['scale']}; the primary one is number {place} from the left. Below each, the choices it rests"
+            " on.",
             choices=choices,
             kinds=[name for name, _ in _CHOICES.values()],
             unit=_unit(str(primary["scale"])),
@@ -224,9 +235,13 @@ def _curve(study: Study, asked: list[Any]) -> Picture:
 
 
 def estimates(study: Study) -> Table:
-    """Every row of the effects, with its notes below the table."""
+    """Every row of the effects, the primary one first, with its method and notes below the table."""
     effects = study.result("effects")
+    headings = [_SAME, *(heading for _, heading in reversed(_CHOICES.values()))]
+    order = [(not row.is_primary, headings.index(_group(study, str(row.specification_id)))) for row in records(effects)]
+    effects = effects.iloc[sorted(range(len(effects)), key=lambda place: order[place])]
     marks, notes = lettered([None if pd.isna(note) else words.spoken(str(note)) for note in effects["note"]])
+    methods = list(dict.fromkeys(str(name) for name in effects["inference_method"]))
     rows = []
     for row, mark in zip(records(effects), marks, strict=True):
         rows.append(
@@ -237,14 +252,13 @@ def estimates(study: Study) -> Table:
                     words.decimal(row.estimate),
                     words.interval(row.ci_low, row.ci_high),
                     words.p_value(row.p_value),
-                    words.p_value(row.p_value_hochberg),
-                    str(row.inference_method),
+                    str(methods.index(str(row.inference_method)) + 1),
                     words.decimal(row.degrees_of_freedom, 0),
                     words.whole(row.children_count),
                     words.whole(row.treated_children_count),
-                    f"{int(row.cluster_count)} ({int(row.treated_cluster_count)})",
+                    words.whole(row.cluster_count),
+                    words.whole(row.treated_cluster_count),
                     words.decimal(row.baseline_mean_pct, 2),
-                    words.plain(str(row.weights)),
                     mark or words.DASH,
                 ),
                 kind="chosen" if row.is_primary else "",
@@ -259,18 +273,17 @@ def estimates(study: Study) -> Table:
             number("Estimate"),
             number(f"{confidence(study.inputs)} interval"),
             number("p"),
-            number("p, adjusted"),
             text("Method"),
             number("Degrees of freedom"),
             number("Children"),
             number("Treated children"),
-            number("LAs (treated)"),
+            number("LAs"),
+            number("With treated"),
             number("Baseline, %"),
-            text("Weights"),
             text("Notes"),
         ],
         rows=rows,
-        notes=notes,
+        notes=[*((str(place), name) for place, name in enumerate(methods, 1)), *notes],
         is_small=True,
     )
 
@@ -316,7 +329,8 @@ def event_study(study: Study) -> list[Block]:
                 title="Quarters since go-live of the LA",
             ),
             f"Effect by quarter since go-live, with {level} intervals",
-            f"Intervals: {method}. Open circle: the quarter that all others are compared with. A white centre: the quarter"
+            f"Intervals: {method}. Open circle: the quarter that all others are compared with. A white centre: the"
+            " quarter"
             " and all beyond it. Later quarters rest on the LAs that went live first.",
         )
     )
@@ -376,20 +390,31 @@ def _lead_words(study: Study, own: pd.DataFrame) -> list[str]:
         first = tests.iloc[0]
         p, count = first["p_value"], int(first["coefficient_count"])
         if pd.isna(p):
-            said.append(f"The quarters before go-live could not be tested together: {first['note'] or 'no reason given'}.")
+            said.append(
+                f"The quarters before go-live could not be tested together: {first['note'] or 'no reason given'}."
+            )
         elif float(p) < level:
             said.append(
-                f"Before go-live the two groups were already moving apart: the {words.times(count, 'quarter')} before it,"
+                f"Before go-live the two groups were already moving apart: the {words.times(count, 'quarter')} before"
+                " it,"
                 f" tested together, differ from the last one by more than chance allows (p = {words.p_value(float(p))},"
                 f" {first['inference_method']}). The effect must be read with that."
             )
         else:
+            others = [float(v) for v in tests["p_value"].iloc[1:].dropna()]
             said.append(
-                f"Before go-live there is no sign that the two groups were moving apart: the {words.times(count, 'quarter')}"
+                "Before go-live there is no sign that the two groups were moving apart: the"
+                f" {words.times(count, 'quarter')}"
                 f" before it, tested together, differ from the last one by no more than chance allows (p ="
-                f" {words.p_value(float(p))}, {first['inference_method']}). With this few LAs such a test misses much, so it"
+                f" {words.p_value(float(p))}, {first['inference_method']}). With this few LAs such a test misses"
+                " much, so it"
                 " does not prove that trends were parallel."
             )
+            if any(other < level for other in others):
+                said[-1] += (
+                    " Tests made for many LAs, in the table below, give p down to"
+                    f" {words.p_value(min(others))}; with few LAs they accuse too often."
+                )
         notes = [str(note) for note in tests["note_on_study"].dropna().unique() if str(note)]
         said += [words.sentence(words.spoken(note)) + "." for note in notes]
     after = own[(own["period"] >= 0) & ~own["is_open_ended"].astype(bool)].dropna(subset=["estimate"])
@@ -446,7 +471,8 @@ def bacon(study: Study) -> list[Block]:
     unit, coefficient = str(frame["scale"].iloc[0]), float(frame["coefficient"].iloc[0])
     parts = [f"{100 * row.weight:.0f}% from ‘{row.comparison}’" for row in records(frame)]
     risk = (
-        "The weight of LAs that are live already is large enough to put the one coefficient at risk: the estimators that"
+        "The weight of LAs that are live already is large enough to put the one coefficient at risk: the estimators"
+        " that"
         " leave such comparisons out stand among the variants above and come first in judging the effect."
         if bool(frame["is_at_risk"].astype(bool).any())
         else "The weight of comparisons with LAs that are live already is too small to put the one coefficient at risk."
@@ -455,21 +481,25 @@ def bacon(study: Study) -> list[Block]:
     said = "; ".join(f"{r.label}: weight {100 * r.weight:.1f}%, effect {words.decimal(r.effect)}" for r in rows)
     return [
         Text(
-            "LAs went live one after another, so the one coefficient is an average of comparisons of pairs of groups. Its"
-            f" weight comes to {words.listed(parts)}. A comparison of an LA with one that is live already goes wrong where"
+            "LAs went live one after another, so the one coefficient is an average of comparisons of pairs of"
+            " groups. Its"
+            f" weight comes to {words.listed(parts)}. A comparison of an LA with one that is live already goes wrong"
+            " where"
             f" effects grow. {risk}"
         ),
         Picture(
             charts.both_widths(
                 charts.bacon_chart,
                 f"bacon-{study.key}",
-                f"Goodman-Bacon plot, effect in {unit} against weight: {said}; weighted mean {words.decimal(coefficient)}.",
+                f"Goodman-Bacon plot, effect in {unit} against weight: {said}; weighted mean"
+                f" {words.decimal(coefficient)}.",
                 rows=rows,
                 unit=_unit(unit, is_short=True),
                 coefficient=coefficient,
             ),
             "Goodman-Bacon decomposition: the effect of each kind of comparison against its weight",
-            f"Means of LAs over periods of {words.times(int(frame['period_months'].iloc[0]), 'month')}, LAs count alike, so"
+            f"Means of LAs over periods of {words.times(int(frame['period_months'].iloc[0]), 'month')}, LAs count"
+            " alike, so"
             " that the mean is not exactly the primary estimate.",
         ),
         Table(
@@ -556,18 +586,22 @@ def _breakdown_words(study: Study, frame: pd.DataFrame) -> list[str]:
             said.append("How far trends may part before the conclusion changes could not be worked out.")
         elif value <= 0:
             said.append(
-                "Breakdown value: none. Even with exactly parallel trends the interval of this effect holds 0, so that there"
+                "Breakdown value: none. Even with exactly parallel trends the interval of this effect holds 0, so"
+                " that there"
                 " is no conclusion that parting trends could change."
             )
         elif math.isinf(value):
             said.append(
-                "Breakdown value: none was reached. However far trends were let part, up to twenty times their largest step"
+                "Breakdown value: none was reached. However far trends were let part, up to twenty times their"
+                " largest step"
                 " before go-live, the interval leaves out 0."
             )
         else:
             said.append(
-                f"Breakdown value: {words.decimal(value)}. The interval leaves out 0 as long as the difference in trends"
-                f" moves, from one quarter to the next, by no more than {words.decimal(value)} times its largest step before"
+                f"Breakdown value: {words.decimal(value)}. The interval leaves out 0 as long as the difference in"
+                " trends"
+                f" moves, from one quarter to the next, by no more than {words.decimal(value)} times its largest step"
+                " before"
                 " go-live. Should trends have parted further than that after go-live, they alone could have made the"
                 f" result. {_how_robust(value)}"
             )
@@ -578,12 +612,13 @@ def _breakdown_words(study: Study, frame: pd.DataFrame) -> list[str]:
         low, high, estimate = float(line["ci_low"]), float(line["ci_high"]), float(line["estimate"])
         if (low > 0 and estimate < 0) or (high < 0 and estimate > 0):
             said.append(
-                "If the difference in trends before go-live had gone on in a straight line, the effect would point the other"
+                "If the difference in trends before go-live had gone on in a straight line, the effect would point"
+                " the other"
                 f" way ({words.interval(low, high)} {line['scale']}): the conclusion rests on its not having gone on."
             )
         elif value > 0 and math.isfinite(value):
             said.append(
-                "If it went on in a straight line instead, its slope could change by up to"
+                "If the difference in trends went on in a straight line instead, its slope could change by up to"
                 f" {words.decimal(value, 3)} {line['scale']} a quarter before the interval holds 0."
             )
     return said
@@ -656,6 +691,7 @@ def leave_one_out(study: Study) -> list[Block]:
                     groups=groups,
                     unit=_unit(unit),
                     reference=whole,
+                    reference_name="all LAs",
                 ),
                 f"The estimate without each LA in turn, with {level} intervals",
                 "Dotted line: the same linear model with all LAs.",
@@ -725,7 +761,7 @@ def around(study: Study) -> list[Block]:
 
 
 def missing_data(study: Study) -> list[Block]:
-    """Which characteristics are missing, whether that is related to anything, and what it does to the effect (FV.COV.4)."""
+    """Which characteristics are missing, what that is related to, and what it does to the effect (FV.COV.4)."""
     shares = study.result("missing_covariates")
     if shares.empty:
         return []
@@ -742,7 +778,7 @@ def missing_data(study: Study) -> list[Block]:
                 number("Children"),
                 number("Missing"),
                 number("Missing, %"),
-                text("Where imputed rows stand"),
+                text("In the imputed analysis"),
                 text("Reason"),
             ],
             rows=[
@@ -792,12 +828,14 @@ def missing_data(study: Study) -> list[Block]:
     tests = study.result("missingness_tests")
     if len(tests):
         blocks.append(
-            Fold("Is it related to anything whether a characteristic is missing? Every test", [_test_table(study, tests)])
+            Fold(
+                "Is it related to anything whether a characteristic is missing? Every test", [_test_table(study, tests)]
+            )
         )
     return blocks
 
 
-def _pattern(names: object) -> str:
+def _pattern(names: Any) -> str:
     if pd.isna(names) or not str(names):
         return "Nothing"
     return words.sentence(words.listed([words.plain(name) for name in str(names).split(", ")]))
@@ -815,7 +853,8 @@ def _missing_words(study: Study, shares: pd.DataFrame) -> list[str]:
         names = words.listed([words.plain(str(name)) for name in dropped["covariate"]])
         said.append(
             f"{words.sentence(names)} {'is' if len(dropped) == 1 else 'are'} missing for too many to be imputed and"
-            f" {'is' if len(dropped) == 1 else 'are'} left out where others are imputed; in the primary analysis what is"
+            f" {'is' if len(dropped) == 1 else 'are'} left out where others are imputed; in the primary analysis what"
+            " is"
             " missing is a group of its own."
         )
     tests = study.result("missingness_tests")
@@ -858,7 +897,10 @@ def _missing_effects(study: Study) -> Table | None:
     ]
     if len(own) < 2:
         return None
-    own.sort(key=lambda row: not row.is_primary)
+    order = [None, "as_levels", "left_out", "imputed"]
+    own.sort(
+        key=lambda r: (not r.is_primary, order.index(_choice(study, str(r.specification_id), "missing_covariates")))
+    )
     return Table(
         key=f"missing-effects-{study.key}",
         caption="The effect by what is done about missing characteristics",

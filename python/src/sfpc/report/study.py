@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -84,7 +85,7 @@ class Study:
         """Whether it is the primary outcome of the programme."""
         return self.outcome.get("is_primary") in (True, 1)
 
-    @property
+    @cached_property
     def specifications(self) -> pd.DataFrame:
         """The rows of dim_specifications that are about this outcome, by specification_id."""
         return self.mart("dim_specifications").drop_duplicates("specification_id").set_index("specification_id")

@@ -25,7 +25,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a caption; `notes` stand below it, each with its letter. number: its place in a report, from 1."""
+    """A table with a caption; `notes` stand below it, each with its letter.
+
+    number: its place in a report, from 1. about: the study that it is about, for where it stands away from its section;
+    short: a name of its kind, the same for every study.
+    """
 
     shape: ClassVar[str] = "table"
     key: str
@@ -35,6 +39,8 @@ class Table:
     notes: Sequence[tuple[str, str]] = field(default_factory=tuple)
     is_small: bool = False
     number: int = 0
+    about: str = ""
+    short: str = ""
 
     def __post_init__(self) -> None:
         for row in self.rows:

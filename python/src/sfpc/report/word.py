@@ -210,6 +210,8 @@ class _Writer:
         across.page_width, across.page_height = Cm(29.7), Cm(21.0)
         self.document.add_heading("Appendix: wide tables", level=1)
         for table in self.wide:
+            if table.about:
+                self.document.add_heading(tidy(table.about), level=3)
             self._table(table, _LANDSCAPE_CM, 7.0)
 
 
@@ -228,11 +230,12 @@ def _table_xml(table: Table, room: float, size: float) -> str:
             strong = "<w:b/>" if is_head or kind == "total" else ""
             made.append(
                 f'<w:tc><w:tcPr><w:tcW w:w="{width}" w:type="dxa"/>{shade}</w:tcPr><w:p><w:pPr>'
-                f'<w:spacing w:before="20" w:after="20"/>{side}</w:pPr><w:r><w:rPr>{strong}<w:sz w:val="{half}"/></w:rPr>'
+                f'<w:spacing w:before="20" w:after="20"/>{side}</w:pPr><w:r>'
+                f'<w:rPr>{strong}<w:sz w:val="{half}"/></w:rPr>'
                 f'<w:t xml:space="preserve">{escape(tidy(str(text)), quote=False)}</w:t></w:r></w:p></w:tc>'
             )
         head = "<w:tblHeader/>" if is_head else ""
-        return f'<w:tr><w:trPr><w:cantSplit/>{head}</w:trPr>{"".join(made)}</w:tr>'
+        return f"<w:tr><w:trPr><w:cantSplit/>{head}</w:trPr>{''.join(made)}</w:tr>"
 
     line = 'w:val="single" w:sz="4" w:space="0" w:color="C9CFD3"'
     rows = [row([c.label for c in table.columns], True, ""), *(row(r.cells, False, r.kind) for r in table.rows)]
@@ -268,7 +271,8 @@ def _link(paragraph: Any, text: str, anchor: str) -> None:
     """A link to a heading of the document."""
     paragraph._p.append(
         parse_xml(
-            f'<w:hyperlink {nsdecls("w")} w:anchor="{anchor}"><w:r><w:rPr><w:color w:val="0B4F80"/><w:u w:val="single"/>'
+            f'<w:hyperlink {nsdecls("w")} w:anchor="{anchor}"><w:r><w:rPr><w:color w:val="0B4F80"/>'
+            f'<w:u w:val="single"/>'
             f'</w:rPr><w:t xml:space="preserve">{escape(tidy(text), quote=False)}</w:t></w:r></w:hyperlink>'
         )
     )

@@ -22,6 +22,8 @@ _PLAIN = {
     "age_years": "age at referral",
     "is_disabled": "disability",
     "is_fsm": "free school meals",
+    "is_treated": "treatment",
+    "is_unborn_at_referral": "not yet born at referral",
     "is_uasc": "unaccompanied asylum-seeking child",
     "previous_cpp_count": "previous child protection plans",
     "cin_records": "children in need returns",
@@ -35,6 +37,7 @@ _PLAIN = {
     "la_statistics": "published LA statistics",
     "cem_protocol": "matching weights",
     "cem_ikp": "matching weights, scaled",
+    "cem_period": "matching weights within periods",
     "none": "no weights",
 }
 
@@ -224,7 +227,8 @@ def finding(
     elif chance < level:
         second = (
             "Taken alone, a result at least this far from zero would come about by chance in"
-            f" {by_chance(chance)} studies like this one if the programme made no difference. One among several outcomes"
+            f" {by_chance(chance)} studies like this one if the programme made no difference. One among several"
+            " outcomes"
             " that were looked at, it is not statistically significant."
         )
     else:
