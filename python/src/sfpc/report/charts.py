@@ -250,9 +250,10 @@ def _range(bars: Sequence[Bar], marks: Sequence[float]) -> tuple[float, float]:
     centre = [v for v in (0.0, *marks, *(b.estimate for b in bars), *(b.truth for b in bars)) if math.isfinite(v)]
     ends = [v for b in bars for v in (b.low, b.high) if math.isfinite(v)]
     low, high = min(centre), max(centre)
-    widths = sorted(b.high - b.low for b in bars if math.isfinite(b.high - b.low))
-    typical = widths[len(widths) // 2] if widths else 0.0
-    room = max(2.0 * typical, 0.6 * (high - low), 1e-9)
+    sides = (side for b in bars for side in (b.estimate - b.low, b.high - b.estimate))
+    lengths = sorted(side for side in sides if math.isfinite(side))
+    typical = lengths[len(lengths) // 2] if lengths else 0.0
+    room = max(4.0 * typical, 0.6 * (high - low), 1e-9)
     low, high = max(min([low, *ends]), low - room), min(max([high, *ends]), high + room)
     margin = 0.06 * ((high - low) or 1.0)
     return low - margin, high + margin
