@@ -8,10 +8,14 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sfpc.errors import SfpcError
 from sfpc.progress import say, step
 from sfpc.settings import Paths, default_paths
+
+if TYPE_CHECKING:
+    from sfpc.cost_benefit.survey import CostSurvey
 
 DEFAULT_SEED = 20210701
 
@@ -115,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _synthesise(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.synthetic.costs import synthetic_cost_survey
     from sfpc.synthetic.extracts import synthesise
 
     with step(f"synthetic national extracts, size {options.size}, seed {options.seed}"):
@@ -126,7 +131,9 @@ def _synthesise(paths: Paths, options: argparse.Namespace) -> None:
             paths.root / "seeds",
             getattr(options, "format", "parquet"),
         )
+    lines = synthetic_cost_survey(paths.cost_survey, paths.root / "seeds", options.seed)
     say(f"  {sum(done.rows.values()):,} rows at {done.rows_per_second:,.0f} rows a second in {paths.extracts}")
+    say(f"  {lines} lines of costs in {paths.cost_survey}")
 
 
 def _land(paths: Paths, options: argparse.Namespace) -> None:
@@ -183,7 +190,17 @@ def _estimate(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.evaluation import run
 
     with step("matching and estimation"):
-        run(paths.marts_db, paths.results, workers=os.cpu_count() or 1)
+        run(paths.marts_db, paths.results, workers=os.cpu_count() or 1, survey=_survey(paths))
+
+
+def _survey(paths: Paths) -> CostSurvey | None:
+    """What LAs reported of their costs, where a file of it is there."""
+    from sfpc.cost_benefit.survey import read_categories, read_la_codes, read_survey
+
+    if not paths.cost_survey.is_file():
+        return None
+    seeds = paths.root / "seeds"
+    return read_survey(paths.cost_survey, read_categories(seeds), read_la_codes(seeds))
 
 
 def _report(paths: Paths, options: argparse.Namespace) -> None:
