@@ -35,6 +35,10 @@ from sfpc.progress import say, step
 from sfpc.results import RESULT_TABLES, as_result_table, write_json, write_matched_children, write_result_table
 from sfpc.strata import DECLARED_BINS, ChildMatching, match_children
 
+# Marts that power, costs and benefits need besides those that the estimates are made from.
+ECONOMIC_MARTS = frozenset(
+    {"dim_economic_settings", "dim_unit_costs", "dim_price_indices", "dim_discount_rates", "fct_placement_mix"}
+)
 _CODE = (
     "marts.py",
     "strata.py",
@@ -221,7 +225,12 @@ def _economics(
             )
         )
 
+    held = {row[0] for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    absent = sorted(ECONOMIC_MARTS - held)
     estimated = set(grid.effects["programme_id"])
+    if absent:
+        say(f"  no power, costs and benefits: these marts were built without {', '.join(absent)} (make build)")
+        estimated = set()
     for programme in (programme for programme in programmes if programme in estimated):
         comparators = accepted_las(pairs, programme)
         add("power", run_power(connection, programme, comparators=comparators, inference=grid.inference))
