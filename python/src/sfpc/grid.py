@@ -701,7 +701,9 @@ def _fit_model(
         notes = (f"periods of {panel.months} months, LAs count alike", *left_out)
         if model == "synthetic_did":
             synthetic = synthetic_did(panel, level, seed=settings.inference_seed)
-            methods, notes = [*synthetic.methods], (*notes, *synthetic.notes)
+            # The placebo where there are enough comparison LAs for one, else the jackknife first.
+            methods = sorted(synthetic.methods, key=lambda estimate: not np.isfinite(estimate.p_value))
+            notes = (*notes, *synthetic.notes)
         else:
             methods = [STAGGERED[model](panel, level)]
         return _Fitted({outcome.scale: [e.scaled(outcome.factor) for e in methods]}, notes, cells)
