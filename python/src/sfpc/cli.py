@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sfpc.errors import SfpcError
 from sfpc.progress import say, step
+from sfpc.release.markers import mark_not_for_release
 from sfpc.settings import Paths, default_paths
 
 DEFAULT_SEED = 20210701
@@ -28,7 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        options.run(default_paths(), options)
+        paths = default_paths()
+        try:
+            options.run(paths, options)
+        finally:
+            mark_not_for_release(paths.outputs)
     except SfpcError as error:
         print(f"sfpc {options.verb}: {error}", file=sys.stderr)
         return error.exit_code
@@ -102,6 +107,16 @@ def _parser() -> argparse.ArgumentParser:
     child = verb("recovery", _recovery, "many seeds of a reduced set: is the planted effect recovered?")
     child.add_argument("--seeds", type=int, default=50)
     child.add_argument("--workers", type=int, default=2)
+    child = verb("release", _release, "disclosure control: what may leave of the last run -> outputs/release/<id>")
+    child.add_argument("--profile", default="srs_strict", help="rules (seeds/governance/disclosure_profiles.csv)")
+    child.add_argument("--by", default="", help="who releases, or has checked")
+    child.add_argument("--check", action="store_true", help="say what would be released; write nothing")
+    child.add_argument("--verify", action="store_true", help="compare every release with the ledger; exit 1 if changed")
+    child.add_argument("--mark-checked", metavar="ID", help="mark a draft as checked by --by")
+    child = verb("plan", _plan, "the analysis plan: lock it, check it, export it for pre-registration")
+    child.add_argument("action", choices=("lock", "check", "export"))
+    child.add_argument("--reason", default="", help="why a plan that is locked is locked anew")
+    child.add_argument("--to", type=Path, help="folder of the export (default: outputs/plan)")
     child = verb("trace", _trace, "build and test what implements a clause of the protocol, and print it")
     child.add_argument("clause", help="id of the clause, as the register has it")
     child.add_argument("--no-pytest", action="store_true", help="models and their tests only")
@@ -226,6 +241,25 @@ def _recovery(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.recovery import run_recovery
 
     run_recovery(paths, options.seeds, options.workers)
+
+
+def _release(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.release.verb import run_release
+
+    run_release(
+        paths,
+        options.profile,
+        options.by,
+        is_check=options.check,
+        is_verify=options.verify,
+        checked=options.mark_checked,
+    )
+
+
+def _plan(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.plan import run_plan
+
+    run_plan(paths, options.action, options.reason, options.to)
 
 
 def _trace(paths: Paths, options: argparse.Namespace) -> None:
