@@ -1,4 +1,4 @@
-"""The analysis plan: locked before outcomes after go-live are read, checked at every run, exported for pre-registration.
+"""The analysis plan: locked before outcomes after go-live are read, checked, and exported for pre-registration.
 
 The plan is rows (seeds of protocol, programmes and code sets) and the code that turns them into numbers. The lock holds
 their canonical hashes and the rows themselves, so that a change is not only found but named. Page: docs/plan.md.
@@ -102,7 +102,7 @@ class PlanStatus:
 
     @property
     def is_exploratory(self) -> bool:
-        """Whether estimates made now are exploratory: no lock, a changed plan, or a lock made after results were seen."""
+        """Whether estimates made now are exploratory: no lock, a changed plan, or a lock after results were seen."""
         return self.state != LOCKED or bool(self.results_seen)
 
     @property

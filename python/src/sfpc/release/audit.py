@@ -28,6 +28,8 @@ _JOINT_LIMIT = 4_000
 _ROUNDS = 8
 _SECONDS = 10.0
 _SEED = 20210701
+# Exposed cells told at a time: hiding what gives one away mostly covers others, too.
+_MOST = 8
 
 Interval = tuple[float, float]
 
@@ -76,14 +78,11 @@ class System:
     def where(self, key: CellKey) -> list[NDArray[np.int64]]:
         """The unknowns that make up a cell, once for every cube that has it."""
         population, pairs = key
-        found = []
-        for cube, offset in zip(self.cubes, self.offsets, strict=True):
-            if cube.population != population:
-                continue
-            mask = cube.mask(dict(pairs))
-            if mask is not None:
-                found.append(offset + np.flatnonzero(mask.ravel()))
-        return found
+        return [
+            offset + cube.parts[pairs]
+            for cube, offset in zip(self.cubes, self.offsets, strict=True)
+            if cube.population == population and pairs in cube.parts
+        ]
 
 
 def build_system(cubes: Sequence[Cube], known: Mapping[CellKey, Interval]) -> System:
@@ -157,14 +156,13 @@ def _link(system: System, one: int, other: int) -> None:
     common = [name for name in a.names if name in b.names and name not in restrict_a and name not in restrict_b]
     for levels in _combinations([_shared(a, b, name) for name in common]):
         chosen = {name: level for name, level in zip(common, levels, strict=True) if level is not None}
-        mask_a = a.mask({**inside_a, **restrict_a, **chosen})
-        mask_b = b.mask({**inside_b, **restrict_b, **chosen})
-        if mask_a is None or mask_b is None:
+        cell_a = as_pairs({**inside_a, **restrict_a, **chosen})
+        cell_b = as_pairs({**inside_b, **restrict_b, **chosen})
+        if cell_a not in a.parts or cell_b not in b.parts:
             continue
-        places_a = system.offsets[one] + np.flatnonzero(mask_a.ravel())
-        places_b = system.offsets[other] + np.flatnonzero(mask_b.ravel())
+        places_a, places_b = system.offsets[one] + a.parts[cell_a], system.offsets[other] + b.parts[cell_b]
         places = np.concatenate([places_a, places_b])
-        count_a, count_b = int(a.counts[mask_a].sum()), int(b.counts[mask_b].sum())
+        count_a, count_b = a.sums[cell_a], b.sums[cell_b]
         sign = np.concatenate([np.ones(len(places_a)), -np.ones(len(places_b))])
         if not narrower:
             # Two releases of different data do not agree; then nothing is known from the one about the other.
@@ -306,14 +304,22 @@ class Attacker:
         return {key for key in keys if key is not None}
 
 
-def audit(cubes: Sequence[Cube], known: Mapping[CellKey, Interval], guarded: Sequence[Guarded]) -> list[Exposed]:
-    """The guarded cells that can be worked out too closely, given what is known; none is the proof that is wanted.
+def audit(
+    cubes: Sequence[Cube],
+    known: Mapping[CellKey, Interval],
+    guarded: Sequence[Guarded],
+    seen: dict[CellKey, tuple[float, float]] | None = None,
+) -> list[Exposed]:
+    """Guarded cells that can be worked out too closely, the first few; none is the proof that is wanted.
 
     Parameters
     ----------
     cubes: of every table released now or earlier. known: interval of every shown, hidden or otherwise known cell.
     guarded: the cells that must not be known, with the distance that two possible values must have.
+    seen: smallest and largest value of cells in worlds that were found before, when at least as much was known; what is
+        found now is added. A world stays possible when more is hidden.
     """
+    seen = {} if seen is None else seen
     system = build_system(cubes, known)
     attacker = Attacker(system)
     size = len(system.lower)
@@ -323,6 +329,7 @@ def audit(cubes: Sequence[Cube], known: Mapping[CellKey, Interval], guarded: Seq
             goal = np.zeros(size)
             goal[unknowns] = 1.0
             goals.append((cell.key, goal, cell.count, cell.width))
+    cell_count = len(goals)
     widths = {cell.key: cell.width for cell in guarded}
     for key, places, sign, gap in system.differences:
         if key in widths:
@@ -332,10 +339,16 @@ def audit(cubes: Sequence[Cube], known: Mapping[CellKey, Interval], guarded: Seq
     if not goals:
         return []
     matrix = np.array([goal for _, goal, _, _ in goals])
-    low = np.array([float(count) for _, _, count, _ in goals])
-    high = low.copy()
+    low = np.array([min(float(count), seen.get(key, (FREE, -FREE))[0]) for key, _, count, _ in goals])
+    high = np.array([max(float(count), seen.get(key, (FREE, -FREE))[1]) for key, _, count, _ in goals])
     width = np.array([float(w) for _, _, _, w in goals])
     draws = np.random.default_rng(_SEED)
+
+    def remember() -> None:
+        # Differences are left out: two of them can have one name and, over several releases, different children.
+        for number, (key, _, _, _) in enumerate(goals[:cell_count]):
+            before = seen.get(key, (FREE, -FREE))
+            seen[key] = min(before[0], float(low[number])), max(before[1], float(high[number]))
 
     def see(world: NDArray[np.float64] | None) -> None:
         if world is not None:
@@ -346,6 +359,7 @@ def audit(cubes: Sequence[Cube], known: Mapping[CellKey, Interval], guarded: Seq
     for turn in range(_ROUNDS):
         open_ = high - low < width
         if not open_.any():
+            remember()
             return []
         signs = draws.choice([-1.0, 1.0], size=len(goals)) if turn > 1 else np.full(len(goals), 1.0 - 2.0 * turn)
         see(attacker.world((signs * open_) @ matrix))
@@ -361,6 +375,9 @@ def audit(cubes: Sequence[Cube], known: Mapping[CellKey, Interval], guarded: Seq
             continue
         needed = attacker.needed(goal) | attacker.needed(-goal)
         found.append(Exposed(key, count, int(low[number]), int(high[number]), tuple(sorted(needed))))
+        if len(found) == _MOST:
+            break
+    remember()
     return found
 
 

@@ -146,6 +146,7 @@ class _Case:
         self.can_be_zero: set[CellKey] = set()
         self.follows: dict[CellKey, set[CellKey]] = {}
         self.audited = 0
+        self.seen: dict[CellKey, tuple[float, float]] = {}
 
     def refuse(self, key: str, reasons: Iterable[str]) -> None:
         """Take a table out, with the reasons."""
@@ -157,7 +158,7 @@ class _Case:
 
     def collect(self) -> None:
         """Every cell of every table with its primary mask; a cell that two tables share has one mask."""
-        for store in (self.counts, self.bases, self.uses, self.reasons, self.follows):
+        for store in (self.counts, self.bases, self.uses, self.reasons, self.follows, self.seen):
             store.clear()
         self.can_be_zero.clear()
         for key, tables in list(self.tables.items()):
@@ -239,10 +240,10 @@ class _Case:
                 # Whoever sees the children with the event knows that enough are without it.
                 if event[0] == population and self.is_shown(event):
                     tell(rest, float(self.profile.non_event_minimum), float("inf"))
-        current = self.all_counts(population)
-        for _, old in self.earlier.cells:
-            # Of a cell whose children are others by now, an earlier release tells nothing.
-            if old.key[0] == population and current.get(old.key, old.count) == old.count:
+        counts = self.all_counts(population)
+        # The newest first: of a cell whose children are others by now, an earlier release tells nothing.
+        for _, old in reversed(self.earlier.cells):
+            if old.key[0] == population and counts.setdefault(old.key, old.count) == old.count:
                 tell(old.key, old.low, old.high)
         return found
 
@@ -252,21 +253,20 @@ class _Case:
         for table in self.all_tables():
             for cube in _counted(table):
                 if cube.population == population:
-                    found.update({(population, pairs): cube.count(dict(pairs)) for pairs in cube.cells()})
+                    found.update({(population, pairs): count for pairs, count in cube.sums.items()})
         return found
 
     def cubes(self, population: str) -> list[Cube]:
-        """Cubes of a population, now and earlier, each once; of an earlier one only if its children are the same."""
+        """Cubes of a population, now and earlier, each once; an earlier one only if its children are still the same."""
         now = [cube for table in self.all_tables() for cube in _counted(table) if cube.population == population]
         counts = self.all_counts(population)
         found: dict[tuple[Any, ...], Cube] = {}
         for cube in now:
             found.setdefault(_identity(cube), cube)
-        for cube in self.earlier.cubes:
-            if cube.population == population and all(
-                counts.get((population, pairs), cube.count(dict(pairs))) == cube.count(dict(pairs))
-                for pairs in cube.cells()
-            ):
+        for cube in reversed(self.earlier.cubes):
+            sums = {(population, pairs): count for pairs, count in cube.sums.items()}
+            if cube.population == population and all(counts.get(key, count) == count for key, count in sums.items()):
+                counts |= sums
                 found.setdefault(_identity(cube), cube)
         return list(found.values())
 
@@ -277,12 +277,10 @@ class _Case:
             cell.key: cell for _, cell in self.earlier.cells if cell.shown is not None and cell.key[0] == population
         }
         for cube in cubes:
-            for pairs in cube.cells():
-                mask = cube.mask(dict(pairs))
-                assert mask is not None
-                if cube.structural[mask].all():
+            for pairs, count in cube.sums.items():
+                if pairs in cube.impossible:
                     continue
-                cell, count = (population, pairs), int(cube.counts[mask].sum())
+                cell = (population, pairs)
                 hidden = cell in self.reasons and self.reasons[cell] != STRUCTURAL
                 if hidden or (is_small(count, profile) and cell not in shown_before):
                     found[cell] = Guarded(cell, count, profile.audit_suppressed_width)
@@ -302,7 +300,7 @@ class _Case:
             cubes = self.cubes(population)
             guarded = self.guarded(population, cubes)
             try:
-                exposed = audit(cubes, self.known(population), guarded)
+                exposed = audit(cubes, self.known(population), guarded, self.seen)
             except ContradictionError as error:
                 self._take_out(population, str(error))
                 continue

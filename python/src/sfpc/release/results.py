@@ -378,7 +378,8 @@ def _missing(about: _About) -> list[Offer]:
         {"programme": about.programme_id, "outcome": about.outcome_id},
     ).df()
     offers = []
-    for covariate, rows in frame.groupby("covariate", sort=True):
+    for covariate in sorted(set(frame["covariate"].astype(str))):
+        rows = frame[frame["covariate"] == covariate]
         # Where nobody misses it by design, there is no number of children to hide.
         if not rows["events"].any():
             continue

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -246,12 +247,27 @@ class Cube:
             for chosen in product(*choices)
         ]
 
-    def count(self, pairs: Mapping[str, str]) -> int:
-        """Children of a cell of this cube."""
-        mask = self.mask(pairs)
-        if mask is None:
-            raise KeyError(f"{dict(pairs)} is no cell of this table")
-        return int(self.counts[mask].sum())
+    @cached_property
+    def parts(self) -> Mapping[Pairs, NDArray[np.int64]]:
+        """Of every cell, where the leaf cells that make it up stand in the flattened counts."""
+        found = {}
+        for pairs in self.cells():
+            mask = self.mask(dict(pairs))
+            assert mask is not None
+            found[pairs] = np.flatnonzero(mask.ravel())
+        return found
+
+    @cached_property
+    def sums(self) -> Mapping[Pairs, int]:
+        """Children of every cell."""
+        flat = self.counts.ravel()
+        return {pairs: int(flat[places].sum()) for pairs, places in self.parts.items()}
+
+    @cached_property
+    def impossible(self) -> frozenset[Pairs]:
+        """Cells that cannot have children."""
+        flat = self.structural.ravel()
+        return frozenset(pairs for pairs, places in self.parts.items() if flat[places].all())
 
 
 @dataclass(frozen=True)
