@@ -241,8 +241,7 @@ def verify(outputs: Path, release_id: str | None = None) -> list[str]:
         found += [f"{name}/{n}: is missing" for n in sorted(set(stated) - set(held))]
         found += [f"{name}/{n}: did not go through the door" for n in sorted(set(held) - set(stated))]
         found += [f"{name}/{n}: was changed" for n in sorted(stated) if n in held and held[n] != stated[n]]
-        hash_in_bundle = files.get(LEDGER_HASH, b"").decode(errors="replace").strip()
-        if hash_in_bundle != entries[-1]["hash"]:
+        if files.get(LEDGER_HASH) != f"{entries[-1]['hash']}\n".encode():
             found.append(f"{name}/{LEDGER_HASH}: is not the ledger's hash of this release")
         found += [f"{name}: {fault}" for fault in faults_of_bundle(files)]
     return found

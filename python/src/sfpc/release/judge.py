@@ -206,8 +206,6 @@ class _Case:
     def hide(self, cell: CellKey, reason: str = TO_PROTECT) -> None:
         """Hide a cell; with the children of a row go the children with the event."""
         self.reasons.setdefault(cell, reason)
-        if reason == TO_PROTECT:
-            self.can_be_zero.add(cell)
         for event in self.follows.get(cell, ()):
             self.reasons.setdefault(event, reason)
 
@@ -292,7 +290,8 @@ class _Case:
         return list(found.values())
 
     def _is_rounded(self, cell: CellKey, count: int) -> bool:
-        return self.is_shown(cell) and self.bases[cell] > 1 and count > 0
+        # Where parts are shown as they are, a rounded total is coarse for its readers' sake and protects nobody.
+        return self.is_shown(cell) and self.profile.rounding_base > 1 and count > 0
 
     def protect(self, population: str) -> None:
         """Hide cells until nothing that must not be known can be worked out; else take tables out."""
