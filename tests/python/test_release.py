@@ -477,6 +477,11 @@ def test_a_difference_shows_in_means_and_events_too(tmp_path: Path) -> None:
     door(tmp_path).release([mean])
     with pytest.raises(RefusedError, match="differs"):
         door(tmp_path).release([replace(mean, frame=means.assign(children=[101, 200]))])
+    # Shown then, hidden now: that it fell below ten is a difference of a few children, too.
+    fewer = means.assign(children=[12, 200])
+    door(tmp_path / "b").release([replace(mean, frame=fewer)])
+    with pytest.raises(RefusedError, match="differs"):
+        door(tmp_path / "b").release([replace(mean, frame=means.assign(children=[8, 200]))])
 
 
 def test_an_earlier_release_counts_when_a_later_one_is_audited(tmp_path: Path) -> None:

@@ -85,7 +85,10 @@ class Refusal:
 
 @dataclass(frozen=True)
 class JudgedCell:
-    """A cell with its true count and what is said of it; for the checker and the ledger, never for release."""
+    """A cell with its true count and what is said of it; for the checker and the ledger, never for release.
+
+    shown: the count as shown; None where it is hidden, and where only a value of these children is shown.
+    """
 
     key: CellKey
     count: int
@@ -93,6 +96,11 @@ class JudgedCell:
     low: float
     high: float
     reason: str
+
+    @property
+    def was_told(self) -> bool:
+        """Whether anything about these children is shown."""
+        return self.shown is not None or not self.reason
 
 
 @dataclass(frozen=True)
@@ -358,7 +366,7 @@ class _Case:
             for table in tables:
                 for cell, count, is_shown in self._told(table):
                     for release, old in before.get(cell, ()):
-                        if 0 < abs(old.count - count) < least and (is_shown or old.shown is not None):
+                        if 0 < abs(old.count - count) < least and (is_shown or old.was_told):
                             found.append(
                                 f"{_words(cell)} differs by fewer than {least} children from release {release}"
                             )
