@@ -263,7 +263,7 @@ def test_the_form_says_what_a_registration_asks_for(project: Paths) -> None:
         assert f"({clause})" in markdown, clause
         assert f"({clause})" in page, clause
     assert page.startswith("<!doctype html>") and '<html lang="en-GB">' in page
-    assert page.count("<h1>") == 1 and "<caption>" in page and 'scope="col"' in page
+    assert page.count("<h1>") == 1 and "<table aria-label=" in page and 'scope="col"' in page
     assert not re.search(r"(?:src|href)=|url\(|https?://", page)
     assert "None is listed." in markdown
 

@@ -312,6 +312,57 @@ def test_covariate_levels_are_checked_where_their_coefficients_leave_or_a_profil
     assert judge([estimate(levels=shown)], profile()).refused
 
 
+def rates(children: list[int], events: list[int]) -> Offer:
+    groups = [f"g{i}" for i in range(len(children))]
+    frame = pd.DataFrame(
+        {"group": [*groups, "all"], "children": [*children, sum(children)], "events": [*events, sum(events)]}
+    )
+    return Offer("r", "t", Statistic.RATE, frame, totals("group"), "p", numerator="events", event="e")
+
+
+def test_with_the_children_of_a_row_go_those_with_the_event() -> None:
+    released = only(rates([3, 100, 90], [1, 40, 30]), rules="dfe_publication")
+    rows = released.frame.to_dict("records")
+    lost = [row for row in rows if row["children"] == "c"]
+    assert len(lost) > 1, "3 is hidden, and one more"
+    assert all(row["children_with_it"] == row["rate_pct"] == "c" for row in lost)
+
+
+def test_who_is_in_one_table_and_not_in_the_other_is_a_cell() -> None:
+    """240 children and 237 of them: published as they are, the 3 are known."""
+    everybody, most = table([120, 240, 200]), table([100, 237, 200], "most", within={"kept": "yes"})
+    for found in (
+        judge([everybody, most], profile("dfe_publication")),
+        judge([most, everybody], profile("dfe_publication")),
+    ):
+        shown = [column(t)[1] for t in found.tables]
+        assert len(shown) == 2 and "c" in shown, shown
+    assert [column(t)[1] for t in judge([everybody, most], profile()).tables] == [240, 235], "rounding covers it"
+
+
+def test_a_mean_of_a_few_children_does_not_follow_from_that_of_all() -> None:
+    """Two hidden parts of 4 and 3: all less the third part is the mean of seven children."""
+    frame = pd.DataFrame(
+        {"group": ["a", "b", "c", "d", "all"], "children": [4, 3, 100, 60, 167], "mean": [1.0, 2.0, 3.0, 4.0, 3.2]}
+    )
+    offer = Offer("t", "t", Statistic.VALUE, frame, totals("group"), "p", values={"mean": 1}, adds_up=True)
+    shown = column(only(replace(offer, shows_children=False)), "mean")
+    assert shown[:2] == [MARK, MARK]
+    assert shown.count(MARK) == 3
+    enough = frame.assign(children=[8, 7, 100, 60, 175])
+    assert column(only(replace(offer, frame=enough, shows_children=False)), "mean").count(MARK) == 2
+
+
+def test_whoever_sees_a_rate_knows_that_enough_children_are_without_the_event() -> None:
+    """20 children (18 to 22), 10 with the event (10 to 12) and at least 12 without: exactly 22, 10 and 12."""
+    rules = replace(profile(), non_event_minimum=12)
+    frame = pd.DataFrame({"group": ["a"], "children": [22], "events": [10]})
+    offer = Offer("r", "t", Statistic.RATE, frame, (Dimension("group"),), "p", numerator="events", event="e")
+    (released,) = judge([offer], rules).tables
+    assert MARK in (*column(released), *column(released, "children_with_it"))
+    assert column(only(offer), "children_with_it") == [10], "with ten without it, more is possible"
+
+
 # T3: what is refused
 
 IDENTIFIERS = (

@@ -617,7 +617,7 @@ def _as_html(blocks: Sequence[_Block]) -> str:
                 for row in block.rows
             )
             parts.append(
-                f"<table><caption>{escape(block.heading)}</caption><thead><tr>{head}</tr></thead>"
+                f'<table aria-label="{escape(block.heading)}"><thead><tr>{head}</tr></thead>'
                 f"<tbody>{body}</tbody></table>"
             )
     parts.append("</main></body></html>")

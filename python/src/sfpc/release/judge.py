@@ -314,7 +314,14 @@ class _Case:
             if not exposed:
                 self.audited += len(guarded)
                 return
-            chosen = {cell for e in exposed if (cell := self._cheapest(e, population)) is not None}
+            chosen: set[CellKey] = set()
+            for exposure in exposed:
+                # One loss can cover several exposed cells: look again before more is hidden.
+                if exposure.key in chosen or chosen & set(exposure.needed):
+                    continue
+                cell = self._cheapest(exposure, population)
+                if cell is not None:
+                    chosen.add(cell)
             if not chosen:
                 worst = exposed[0]
                 self._take_out(
@@ -374,14 +381,18 @@ class _Case:
                 self.refuse(key, list(dict.fromkeys(found))[:5])
 
     def _told(self, table: _Table) -> list[tuple[CellKey, int, bool]]:
-        """Every cell of a table with its count and whether anything about it is shown."""
+        """Every cell of a table that can have children, with its count and whether anything about it is shown."""
         laid, offer = table.laid, table.offer
         numbers = laid.frame[offer.children].to_numpy(dtype=np.int64)
         found = []
         for position, cell in enumerate(laid.cells):
+            if laid.structural[position]:
+                continue
             has_value = any(not hidden[position] for hidden in table.values_hidden.values())
             found.append((cell, int(numbers[position]), has_value or (offer.shows_children and self.is_shown(cell))))
         for position, event in enumerate(laid.events):
+            if laid.structural[position]:
+                continue
             with_event = int(laid.frame[str(offer.numerator)].iloc[position])
             is_shown = self.is_shown(event)
             found.append((event, with_event, is_shown))
