@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from sfpc.errors import SfpcError
-from sfpc.evaluation import TERMS, terms_sql
+from sfpc.grid import TERMS, terms_sql
 from sfpc.marts import ANALYSIS, SCHEMA, fingerprints, open_marts, read_mart
 from sfpc.release.tables import Dimension, EstimateOffer, Fit, Offer, Statistic
 from sfpc.results import RESULT_TABLES
