@@ -478,7 +478,7 @@ def reported(by_hand: Paths) -> dict[str, dict[str, Any]]:
 
     from sfpc.report import quality
     from sfpc.plan import PlanStatus
-from sfpc.report.inputs import Inputs
+    from sfpc.report.inputs import Inputs
 
     connection = duckdb.connect(str(by_hand.build_db), read_only=True)
     names = [
