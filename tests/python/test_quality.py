@@ -477,6 +477,7 @@ def reported(by_hand: Paths) -> dict[str, dict[str, Any]]:
     import pandas as pd
 
     from sfpc.report import quality
+    from sfpc.plan import PlanStatus
     from sfpc.report.inputs import Inputs
 
     connection = duckdb.connect(str(by_hand.build_db), read_only=True)
@@ -504,6 +505,8 @@ def reported(by_hand: Paths) -> dict[str, dict[str, Any]]:
         landing=None,
         recovery=None,
         quality=held,
+        economic_settings={},
+        plan=PlanStatus("absent"),
     )
     section = quality.section(inputs)
     assert section is not None

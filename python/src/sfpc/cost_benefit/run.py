@@ -151,6 +151,26 @@ class CostBenefitResults:
     draws: pd.DataFrame
     sentences: tuple[str, ...]
 
+    @classmethod
+    def from_tables(
+        cls, programme_id: str, tables: Mapping[str, pd.DataFrame], sentences: Sequence[str]
+    ) -> CostBenefitResults:
+        """The results of one programme, from the results tables of a run."""
+
+        def mine(name: str) -> pd.DataFrame:
+            return tables[name][tables[name]["programme_id"] == programme_id].reset_index(drop=True)
+
+        return cls(
+            programme_id=programme_id,
+            values=mine("cost_benefit"),
+            lines=mine("cost_lines"),
+            care_costs=mine("care_costs"),
+            switching=mine("switching_values"),
+            tornado=mine("cost_benefit_tornado"),
+            draws=mine("cost_benefit_draws"),
+            sentences=tuple(sentences),
+        )
+
     def tables(self) -> dict[str, pd.DataFrame]:
         """By the names of `COST_BENEFIT_TABLES`."""
         return {

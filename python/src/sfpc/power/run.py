@@ -137,6 +137,25 @@ class PowerResults:
     curve: pd.DataFrame
     sentences: tuple[str, ...]
 
+    @classmethod
+    def from_tables(
+        cls, programme_id: str, tables: Mapping[str, pd.DataFrame], sentences: Sequence[str]
+    ) -> PowerResults:
+        """The results of one programme, from the results tables of a run."""
+
+        def mine(name: str) -> pd.DataFrame:
+            return tables[name][tables[name]["programme_id"] == programme_id].reset_index(drop=True)
+
+        return cls(
+            programme_id=programme_id,
+            protocol=mine("power_protocol"),
+            correlations=mine("power_correlations"),
+            design=mine("power_design"),
+            after=mine("power_after"),
+            curve=mine("power_curve"),
+            sentences=tuple(sentences),
+        )
+
     def tables(self) -> dict[str, pd.DataFrame]:
         """By the names of `POWER_TABLES`."""
         return {

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from sfpc.report import appendix, quality, sections, sensitivity, words
+from sfpc.report import appendix, economics, quality, sections, sensitivity, words
 from sfpc.report.document import (
     Aside,
     Beside,
@@ -49,8 +49,11 @@ def report_of(inputs: Inputs) -> Report:
         Section("estimates", "The effect on each outcome", _effects(held)),
         Section("sensitivity", "Does the result depend on how it was found?", _sensitivity(held)),
         Section("missing", "What is not known of some children", _missing(held)),
+        Section("power", "How small an effect could have been found", _per_programme(held, economics.power)),
+        Section("costs", "What it costs and what it saves", _per_programme(held, economics.costs)),
         Section("data", "The data and their quality", _data(inputs, held)),
         Section("recovery", "Does the method find a known effect?", _recovery(inputs)),
+        Section("plan", "The plan, and what departs from it", economics.plan(inputs.plan)),
         Section("protocol", "The protocol, clause by clause", _protocol(inputs)),
         Section("limits", "What this report cannot say", [Items(appendix.limits(inputs, held))]),
         Section("about", "About this run", _about(inputs)),
@@ -82,6 +85,17 @@ def _per_study(held: list[Study], blocks_of: Any) -> list[Block]:
         else:
             found.append(Fold(study.title, blocks, is_study=True))
     return found
+
+
+def _per_programme(held: list[Study], blocks_of: Any) -> list[Block]:
+    """The blocks of each programme's first outcome, under the programme's name where there are several."""
+    first = {study.programme_id: study for study in reversed(held)}
+    found: list[Block] = []
+    for study in held:
+        if first[study.programme_id] is study:
+            blocks = about(blocks_of(study), study.title, study.key)
+            found += ([Heading(study.programme)] if len(first) > 1 and blocks else []) + blocks
+    return found or [Text("Not part of this run.")]
 
 
 def _pictures(figure: Any, caption: str, note: str = "") -> list[Block]:
@@ -364,6 +378,7 @@ def _status(inputs: Inputs) -> list[tuple[str, str]]:
     if last_days:
         lines.append(("Data until", words.long_date(as_day(last_days[-1]))))
     lines += [
+        ("Estimates", "exploratory" if inputs.plan.is_exploratory else f"planned, locked on {inputs.plan.locked_on}"),
         ("Date of the run", words.long_date(inputs.run_date)),
         ("Run", str(inputs.run["run_id"])),
         ("Code version", str(versions.get("sfpc", words.DASH))),

@@ -14,6 +14,8 @@ import pandas as pd
 
 from sfpc.errors import SfpcError
 from sfpc.marts import SCHEMA, fingerprints, open_marts, read_mart
+from sfpc.plan import PlanStatus
+from sfpc.plan import status as plan_status
 from sfpc.report.sample import AnalysedChildren, analysed_children
 from sfpc.report.truth import Truth, planted_twins, realised_truth
 from sfpc.results import RESULT_TABLES
@@ -40,6 +42,7 @@ _QUALITY_MARTS = (
     "fct_unknown_codes",
     "fct_changed_child_codes",
 )
+_ECONOMIC_SETTINGS = "dim_economic_settings"
 # When the run finished, in run.json.
 _RUN_MOMENTS = ("finished_at",)
 
@@ -86,6 +89,8 @@ class Inputs:
     landing: Landing | None
     recovery: Recovery | None
     quality: Mapping[str, pd.DataFrame]
+    economic_settings: Mapping[str, str]
+    plan: PlanStatus
     anchors: Mapping[Key, str] = field(default_factory=dict)
 
 
@@ -107,6 +112,10 @@ def read_inputs(paths: Paths) -> Inputs:
         marts = {name: read_mart(connection, name) for name in _MARTS}
         held = _held(connection)
         quality = {name: read_mart(connection, name) for name in _QUALITY_MARTS if name in held}
+        economic_settings: dict[str, str] = {}
+        if _ECONOMIC_SETTINGS in held:
+            rows = read_mart(connection, _ECONOMIC_SETTINGS)
+            economic_settings = dict(zip(rows["setting"].astype(str), rows["value"].astype(str), strict=True))
         anchors = _anchors(connection)
         analysed: dict[Key, AnalysedChildren] = {}
         truth: dict[Key, Truth] = {}
@@ -136,6 +145,8 @@ def read_inputs(paths: Paths) -> Inputs:
         landing=_read_landing(paths.landing),
         recovery=_read_recovery(paths),
         quality=quality,
+        economic_settings=economic_settings,
+        plan=plan_status(paths),
         anchors=anchors,
     )
 
