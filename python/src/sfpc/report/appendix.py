@@ -41,6 +41,8 @@ _OPEN_CLAUSES = {
 # --- 6: data ------------------------------------------------------------------------------------
 
 
+# Of many LAs, so many are named.
+_MOST_PLACES = 5
 # How far a clause is built, readable without colour.
 MARKS = {"implemented": "●", "partly": "◐"}
 
@@ -131,14 +133,18 @@ def _quarantine_table(landing: Landing) -> Table | None:
 
 def _unseen(inputs: Inputs, held: list[Study]) -> list[str]:
     """What the data do not show, from the data themselves."""
-    said = []
+    about: dict[str, list[str]] = {}
     for study in held:
+        found = []
         steps = study.mart("fct_sample_flow")
         uncovered = steps[steps["step"].str.contains("follow-up")]
         if len(uncovered):
             by_la = uncovered.groupby("la_id")["entry_count"].sum()
-            places = words.listed([f"{study.la(la)} ({words.whole(n)})" for la, n in by_la.items()])
-            said.append(
+            most = by_la.sort_values(ascending=False, kind="stable").head(_MOST_PLACES)
+            places = words.listed([f"{study.la(la)} ({words.whole(n)})" for la, n in items(most)])
+            if len(by_la) > len(most):
+                places = f"{words.times(len(by_la), 'LA')}, most in {places}"
+            found.append(
                 f"For {words.times(int(by_la.sum()), 'child', 'children')} the returns do not cover the whole"
                 f" follow-up; they are left out, not counted as 0: {places}."
             )
@@ -149,7 +155,10 @@ def _unseen(inputs: Inputs, held: list[Study]) -> list[str]:
             for row in records(counts.sort_values("treated_share_before", ascending=False))
         ]
         if parts:
-            said.append(f"Not observed, as shares of the treatment and the comparison arm: {'; '.join(parts)}.")
+            found.append(f"Not observed, as shares of the treatment and the comparison arm: {'; '.join(parts)}.")
+        for line in found:
+            about.setdefault(line, []).append(words.lowered(str(study.outcome["label"])))
+    said = [f"{line} ({'; '.join(labels)})" if len(held) > 1 else line for line, labels in about.items()]
     outcomes = inputs.marts["dim_outcomes"]
     waiting = [words.lowered(str(label)) for label in outcomes.loc[outcomes["status"] == "planned", "label"]]
     if waiting:

@@ -540,7 +540,8 @@ def trend_chart(
         names = [[_cut(line.label, width - 40, 11)] for line in lines]
         start = 4.0
     else:
-        names = [_wrap(line.label, 152 - 34, 11) for line in lines]
+        # The first name is bold and takes more room.
+        names = [_wrap(line.label, 118 - (16 if line is own else 0), 11) for line in lines]
         ends = [axis.at(line.values[-1]) for line in lines]
         places = _spread(ends, [13.0 * len(parts) + 5 for parts in names], top - 10, bottom + 10)
         start = right + 6
@@ -556,7 +557,7 @@ def balance_chart(*, width: int, rows: Sequence[Dots], threshold: float) -> Draw
     """Love plot: a row per covariate, a mark per level, before (hollow) and after matching (filled)."""
     is_narrow = width <= NARROW
     row, top = (52.0 if is_narrow else 38.0), 44.0
-    left = 12.0 if is_narrow else 300.0
+    left = 12.0 if is_narrow else 330.0
     bottom = top + row * len(rows)
     drawing = Drawing(width, bottom + 46)
     values = [v for r in rows for v in (*r.before, *r.after) if math.isfinite(v)]

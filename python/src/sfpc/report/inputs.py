@@ -104,7 +104,8 @@ def read_inputs(paths: Paths) -> Inputs:
     if not run_file.is_file():
         raise SfpcError(f"no results at {paths.results}: run `sfpc estimate` (or `make evaluate`) first")
     run: Mapping[str, Any] = json.loads(run_file.read_text(encoding="utf-8"))
-    results = {name: _read_result(paths.results, name, str(run["run_id"])) for name in RESULT_TABLES}
+    with duckdb.connect(":memory:") as connection:
+        results = {name: _read_result(connection, paths.results, name, str(run["run_id"])) for name in RESULT_TABLES}
     if results["effects"].empty:
         raise SfpcError(f"{paths.results}: the results hold no effect, so there is nothing to report")
     with open_marts(paths.marts_db) as connection:
@@ -165,12 +166,11 @@ def _keys(effects: pd.DataFrame) -> list[Key]:
     return [(str(row.programme_id), str(row.outcome_id)) for row in pairs.itertuples()]
 
 
-def _read_result(folder: Path, name: str, run_id: str) -> pd.DataFrame:
+def _read_result(connection: duckdb.DuckDBPyConnection, folder: Path, name: str, run_id: str) -> pd.DataFrame:
     path = folder / f"{name}.parquet"
     if not path.is_file():
         raise SfpcError(f"no results at {path}: run `sfpc estimate` (or `make evaluate`) first")
-    with duckdb.connect(":memory:") as connection:
-        frame = connection.execute("select * from read_parquet(?)", [str(path)]).df()
+    frame = connection.execute("select * from read_parquet(?)", [str(path)]).df()
     missing = [column for column in RESULT_TABLES[name] if column not in frame.columns]
     if missing:
         raise SfpcError(f"{path}: no column {', '.join(missing)}; run `sfpc estimate` again")

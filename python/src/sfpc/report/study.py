@@ -125,7 +125,7 @@ class Study:
         first, *later = self.la(la_id).split(" / ")
         return f"{first} (area)" if later else first
 
-    @property
+    @cached_property
     def primary(self) -> dict[str, Any]:
         """The primary effect; where none is flagged, the first on the outcome's own scale."""
         effects = self.result("effects")
