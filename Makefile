@@ -52,6 +52,10 @@ returns: setup ## land statutory returns (CIN census XML, SSDA903 CSV) of RETURN
 published: setup ## matching and LA-level differences on published figures of PUBLISHED=DIR -> outputs/published/index.html; without it, on a synthetic twin
 	@$(BIN)/sfpc published $(if $(PUBLISHED),"$(PUBLISHED)")
 
+.PHONY: release
+release: setup ## what may leave of the last run, through disclosure control -> outputs/release/<id>
+	@$(BIN)/sfpc release
+
 .PHONY: recovery
 recovery: setup ## 50 seeds of a reduced set: does the estimate recover the planted effect?
 	@$(BIN)/sfpc recovery
@@ -77,5 +81,6 @@ lint: setup ## SQL style, Python style and types only
 	@tools/checks.sh
 
 .PHONY: clean
-clean: ## remove data, outputs and build folders (keeps .venv)
-	@rm -rf data outputs target logs
+clean: ## remove data, outputs and build folders (keeps .venv and the ledger of releases)
+	@rm -rf data target logs
+	@if [ -d outputs ]; then find outputs -mindepth 1 -maxdepth 1 ! -name ledger -exec rm -rf {} +; fi

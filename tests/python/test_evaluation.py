@@ -42,6 +42,7 @@ SETTINGS = {
     "bootstrap_draws": "499",
     "permutation_draws": "99",
     "inference_seed": "1",
+    "imputations": "3",
 }
 OUTCOMES = pd.DataFrame(
     [
@@ -63,7 +64,29 @@ SPECIFICATIONS = pd.DataFrame(
         ("s2", "plan_days", "FV.EST.6", "linear", "cem_protocol", True, "Days"),
     ],
     columns=["specification_id", "outcome_id", "clause", "model", "weights", "is_primary", "label"],
-).assign(treatment="is_treated", reading_id="default")
+).assign(treatment="is_treated", reading_id="default", children="all", missing_covariates="as_levels")
+
+# Further rows of the grid, in one run only: they take time.
+FURTHER = pd.DataFrame(
+    [
+        (
+            "p_embedding",
+            "became_looked_after",
+            "FV.TREAT.4",
+            "linear",
+            "cem_protocol",
+            "without_embedding",
+            "as_levels",
+        ),
+        ("p_shocks", "became_looked_after", "FV.SENS.6", "linear", "cem_protocol", "without_shocked_las", "as_levels"),
+        ("p_complete", "became_looked_after", "FV.COV.4", "linear", "cem_protocol", "all", "left_out"),
+        ("p_mi", "became_looked_after", "FV.COV.4", "linear", "cem_protocol", "all", "imputed"),
+        ("p_strata", "became_looked_after", "FV.EST.4", "conditional_logit", "cem_protocol", "all", "as_levels"),
+        ("p_period", "became_looked_after", "FV.CEM.1", "linear", "cem_period", "all", "as_levels"),
+        ("p_synthetic", "became_looked_after", "FV.SENS.6", "synthetic_did", "cem_protocol", "all", "as_levels"),
+    ],
+    columns=["specification_id", "outcome_id", "clause", "model", "weights", "children", "missing_covariates"],
+).assign(treatment="is_treated", reading_id="default", is_primary=False, label="further")
 
 
 @dataclass(frozen=True)
@@ -117,6 +140,7 @@ def simulate_children(seed: int, per_la: int) -> tuple[pd.DataFrame, float]:
             "is_treated": treated,
             "age_at_referral_months": np.maximum(months, 0),
             "is_unborn_at_referral": months < 0,
+            "is_in_embedding_period": (la == "T1") & (date >= "2021-07-01") & (date < "2021-08-01"),
             "gender": np.where(months < 0, 0, generator.choice([1, 2], size)),
             "ethnicity": generator.choice(["WBRI", "WOTH", "BAFR", "AIND"], size, p=[0.6, 0.2, 0.1, 0.1]),
             "is_disabled": generator.random(size) < 0.1,
@@ -213,8 +237,13 @@ VARIANTS = pd.DataFrame(
     columns=["variant_id", "window_id", "metric", "twin_correlation", "is_default", "placebo_months", "clause"],
 )
 SHOCKS = pd.DataFrame(
-    [("2020-03-26", None, "pandemic", "Lockdown"), ("2022-01-01", None, "policy", "A new rule")],
-    columns=["shock_date", "la_id", "kind", "title"],
+    [
+        ("2020-03-26", None, "pandemic", "Lockdown", False),
+        ("2022-01-01", None, "policy", "A new rule", False),
+        ("2022-02-01", "T5", "recording", "A break in recording", True),
+        ("2016-02-01", "T1", "recording", "A break long before", True),
+    ],
+    columns=["shock_date", "la_id", "kind", "title", "is_of_its_own"],
 )
 NO_DECISIONS = pd.DataFrame(
     columns=[
@@ -227,6 +256,19 @@ NO_DECISIONS = pd.DataFrame(
         "decided_by",
         "decided_on",
         "data_version",
+    ],
+    dtype="str",
+)
+
+
+NO_TERMS = pd.DataFrame(
+    columns=[
+        "programme_id",
+        "child_id",
+        "term_order",
+        "months_since_referral",
+        "is_measured",
+        "unauthorised_absence_pct",
     ],
     dtype="str",
 )
@@ -319,6 +361,7 @@ def simulate_marts(seed: int = 1, per_la: int = 1200) -> Marts:
             "dim_shocks": SHOCKS,
             "fct_cem_strata": strata_of(children),
             "fct_outcome_values": values_of(children),
+            "fct_absence_terms": NO_TERMS,
             "fct_child_outcomes": children,
         },
         effect,
@@ -338,7 +381,9 @@ def small() -> Marts:
 @pytest.fixture(scope="module")
 def evaluated(marts: Marts, tmp_path_factory: pytest.TempPathFactory) -> EvaluationResults:
     folder = tmp_path_factory.mktemp("evaluation")
-    return run(marts.write(folder / "marts.duckdb"), folder / "results")
+    rows = pd.concat([SPECIFICATIONS, FURTHER], ignore_index=True)
+    whole = marts.with_table("dim_specifications", rows)
+    return run(whole.write(folder / "marts.duckdb"), folder / "results")
 
 
 @pytest.fixture
@@ -592,7 +637,7 @@ def test_files_hold_the_declared_columns_and_the_same_rows(evaluated: Evaluation
             assert len(frame) == len(getattr(evaluated, name))
             text = pd.read_csv(path.with_suffix(".csv"), dtype={"run_id": str})
             assert list(text.columns) == list(columns) and len(text) == len(frame)
-            assert set(frame["run_id"]) == {evaluated.run_id}
+            assert set(frame["run_id"]) == ({evaluated.run_id} if len(frame) else set())
     effects = pd.read_csv(evaluated.results_dir / "effects.csv")
     np.testing.assert_allclose(effects["estimate"], evaluated.effects["estimate"], rtol=1e-12)
 
@@ -676,3 +721,100 @@ def test_messages_for_the_analyst(small: Marts, tmp_path: Path) -> None:
     roles = small.tables["dim_programme_local_authorities"].assign(go_live_date=None)
     refused(small.with_table("dim_programme_local_authorities", roles), "no go_live_date .* T1, T2")
     assert not (tmp_path / "results").exists()
+
+
+def of(results: EvaluationResults, specification_id: str) -> pd.Series:
+    """The row of one specification, on its first scale."""
+    rows = results.effects[results.effects["specification_id"] == specification_id]
+    return rows.iloc[0]
+
+
+def test_specifications_leave_out_the_children_that_they_name(marts: Marts, evaluated: EvaluationResults) -> None:
+    """FV.TREAT.4, FV.SENS.6, FV.COV.4: who is in the sample of a row follows from its columns."""
+    whole = of(evaluated, "p_linear")
+    with duckdb.connect(":memory:") as connection:
+        matched = connection.execute(
+            f"select child_id from '{evaluated.results_dir / 'matched_children.parquet'}'"
+            " where outcome_id = 'became_looked_after' and weight_protocol > 0"
+        ).df()
+    children = marts.tables["fct_child_outcomes"].set_index("child_id").loc[matched["child_id"]]
+    assert whole["children_count"] == len(children)
+    embedded = int(children["is_in_embedding_period"].sum())
+    assert embedded > 0 and of(evaluated, "p_embedding")["children_count"] == len(children) - embedded
+    # A shock of its own leaves an LA out while children entered, not one from long before.
+    shocked = int((children["la_id"] == "T5").sum())
+    assert shocked > 0 and of(evaluated, "p_shocks")["children_count"] == len(children) - shocked
+    assert of(evaluated, "p_shocks")["treated_cluster_count"] == whole["treated_cluster_count"] - 1
+    complete = int(children["primary_need"].notna().sum())
+    assert 0 < complete < len(children) and of(evaluated, "p_complete")["children_count"] == complete
+
+
+def test_every_row_of_the_grid_finds_the_planted_effect(marts: Marts, evaluated: EvaluationResults) -> None:
+    """Each model on the scale of a difference is within three standard errors of it (FV.COV.4, FV.SENS.6)."""
+    for specification in ("p_embedding", "p_shocks", "p_complete", "p_mi", "p_period", "p_synthetic"):
+        row = of(evaluated, specification)
+        assert abs(row["estimate"] - marts.true_effect_pct) < 3 * row["standard_error"], specification
+        assert row["ci_high"] < 0 or specification == "p_synthetic", specification
+    assert "3 imputations" in of(evaluated, "p_mi")["inference_method"]
+    assert "primary_need" in of(evaluated, "p_mi")["note"]
+    odds = of(evaluated, "p_strata")
+    assert odds["scale"] == "odds ratio" and odds["ci_low"] < np.exp(-0.8) < odds["ci_high"]
+
+
+def test_tables_around_the_primary_effect(evaluated: EvaluationResults) -> None:
+    """FV.SENS.2, .3, .6 and FV.COV.4: each outcome with an effect has them, in the units of the outcome."""
+    mine = {
+        name: getattr(evaluated, name).query("outcome_id == 'became_looked_after'")
+        for name in ("event_study", "lead_tests", "trend_bounds", "leave_one_out", "missing_covariates")
+    }
+    assert all(len(table) for table in mine.values())
+    study = mine["event_study"]
+    reference = study[study["is_reference"]]
+    assert list(reference["period"]) == [-1] and list(reference["estimate"]) == [0.0]
+    assert {-2, 0} <= set(study["period"]) and set(study["scale"]) == {"percentage points"}
+    left = mine["leave_one_out"]
+    assert set(left["la_id"]) == set(
+        evaluated.matched_pairs.query("outcome_id == 'became_looked_after' and status == 'accepted'")[
+            ["treatment_la_id", "candidate_la_id"]
+        ]
+        .to_numpy()
+        .ravel()
+    )
+    assert set(left.loc[left["is_treated_la"], "la_id"]) <= set(GO_LIVE)
+    # Without any LA the effect stays below 0: no single one makes it.
+    assert (left["estimate"] < 0).all()
+    bounds = mine["trend_bounds"]
+    parallel = bounds[(bounds["limit"] == 0) & bounds["restriction"].str.contains("relative")]
+    assert (parallel["ci_low"] < parallel["ci_high"]).all()
+    shares = mine["missing_covariates"].set_index("covariate")["decision"]
+    assert shares["primary_need"] == "imputed" and shares["gender"] == "complete"
+
+
+def test_processes_and_resumption_do_not_change_a_number(
+    small: Marts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes give the bytes of one; a run that was interrupted takes what it had done."""
+    import sfpc.evaluation
+    import sfpc.grid
+
+    only = small.tables["dim_specifications"].query("model != 'imputation'")
+    file = small.with_table("dim_specifications", only).write(tmp_path / "marts.duckdb")
+    first = run(file, tmp_path / "one")
+    run(file, tmp_path / "two", workers=2)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(sfpc.evaluation, "write_result_table", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(file, tmp_path / "three")
+    kept = sorted((tmp_path / "three" / ".unfinished").rglob("*.pickle"))
+    assert [path.stem for path in kept] == ["fv__became_looked_after", "fv__plan_days", "fv__started_cpp"]
+    with monkeypatch.context() as context:
+        context.setattr(sfpc.grid, "_estimate_outcome", stopped)
+        again = run(file, tmp_path / "three")
+    assert again.run_id == first.run_id and not (tmp_path / "three" / ".unfinished").exists()
+    for name in ("effects", "inference", "event_study", "leave_one_out"):
+        contents = {(tmp_path / folder / f"{name}.csv").read_bytes() for folder in ("one", "two", "three")}
+        assert len(contents) == 1, name

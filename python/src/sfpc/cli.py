@@ -8,10 +8,15 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sfpc.errors import SfpcError
 from sfpc.progress import say, step
+from sfpc.release.markers import mark_not_for_release
 from sfpc.settings import Paths, default_paths
+
+if TYPE_CHECKING:
+    from sfpc.cost_benefit.survey import CostSurvey
 
 DEFAULT_SEED = 20210701
 
@@ -28,7 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        options.run(default_paths(), options)
+        paths = default_paths()
+        try:
+            options.run(paths, options)
+        finally:
+            mark_not_for_release(paths.outputs)
     except SfpcError as error:
         print(f"sfpc {options.verb}: {error}", file=sys.stderr)
         return error.exit_code
@@ -106,6 +115,16 @@ def _parser() -> argparse.ArgumentParser:
     child.add_argument("action", choices=("template", "check"))
     child.add_argument("file", type=Path, help="the survey (CSV); a template never overwrites one")
     child.add_argument("--la", action="append", default=[], help="DfE code of an LA to prepare rows for; repeatable")
+    child = verb("release", _release, "disclosure control: what may leave of the last run -> outputs/release/<id>")
+    child.add_argument("--profile", default="srs_strict", help="rules (seeds/governance/disclosure_profiles.csv)")
+    child.add_argument("--by", default="", help="who releases, or has checked")
+    child.add_argument("--check", action="store_true", help="say what would be released; write nothing")
+    child.add_argument("--verify", action="store_true", help="compare every release with the ledger; exit 1 if changed")
+    child.add_argument("--mark-checked", metavar="ID", help="mark a draft as checked by --by")
+    child = verb("plan", _plan, "the analysis plan: lock it, check it, export it for pre-registration")
+    child.add_argument("action", choices=("lock", "check", "export"))
+    child.add_argument("--reason", default="", help="why a plan that is locked is locked anew")
+    child.add_argument("--to", type=Path, help="folder of the export (default: outputs/plan)")
     child = verb("trace", _trace, "build and test what implements a clause of the protocol, and print it")
     child.add_argument("clause", help="id of the clause, as the register has it")
     child.add_argument("--no-pytest", action="store_true", help="models and their tests only")
@@ -115,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _synthesise(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.synthetic.costs import synthetic_cost_survey
     from sfpc.synthetic.extracts import synthesise
 
     with step(f"synthetic national extracts, size {options.size}, seed {options.seed}"):
@@ -126,7 +146,9 @@ def _synthesise(paths: Paths, options: argparse.Namespace) -> None:
             paths.root / "seeds",
             getattr(options, "format", "parquet"),
         )
+    lines = synthetic_cost_survey(paths.cost_survey, paths.root / "seeds", options.seed)
     say(f"  {sum(done.rows.values()):,} rows at {done.rows_per_second:,.0f} rows a second in {paths.extracts}")
+    say(f"  {lines} lines of costs in {paths.cost_survey}")
 
 
 def _land(paths: Paths, options: argparse.Namespace) -> None:
@@ -183,7 +205,17 @@ def _estimate(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.evaluation import run
 
     with step("matching and estimation"):
-        run(paths.marts_db, paths.results, workers=os.cpu_count() or 1)
+        run(paths.marts_db, paths.results, workers=os.cpu_count() or 1, survey=_survey(paths))
+
+
+def _survey(paths: Paths) -> CostSurvey | None:
+    """What LAs reported of their costs, where a file of it is there."""
+    from sfpc.cost_benefit.survey import read_categories, read_la_codes, read_survey
+
+    if not paths.cost_survey.is_file():
+        return None
+    seeds = paths.root / "seeds"
+    return read_survey(paths.cost_survey, read_categories(seeds), read_la_codes(seeds))
 
 
 def _report(paths: Paths, options: argparse.Namespace) -> None:
@@ -239,6 +271,25 @@ def _costs(paths: Paths, options: argparse.Namespace) -> None:
     lines = prepare_template(options.file, seeds, options.la) if options.action == "template" else None
     for line in lines if lines is not None else check_costs(options.file, seeds):
         say(line)
+
+
+def _release(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.release.verb import run_release
+
+    run_release(
+        paths,
+        options.profile,
+        options.by,
+        is_check=options.check,
+        is_verify=options.verify,
+        checked=options.mark_checked,
+    )
+
+
+def _plan(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.plan import run_plan
+
+    run_plan(paths, options.action, options.reason, options.to)
 
 
 def _trace(paths: Paths, options: argparse.Namespace) -> None:

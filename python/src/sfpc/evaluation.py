@@ -20,19 +20,38 @@ import pandas as pd
 import scipy
 
 import sfpc
+from sfpc.cost_benefit.run import COST_BENEFIT_TABLES, CostBenefitResults, run_cost_benefit
+from sfpc.cost_benefit.survey import CostSurvey
 from sfpc.errors import SfpcError
 from sfpc.estimation.design import MISSING_COVARIATE_LIMIT
 from sfpc.estimation.inference import MINIMUM_TREATED_CLUSTERS
-from sfpc.grid import estimate_grid, read_outcomes
+from sfpc.grid import Grid, Outcome, estimate_grid, read_outcomes, stacked
 from sfpc.marts import EvaluationSettings, fingerprints, open_marts, read_mart, read_settings
 from sfpc.matching.decisions import apply_decisions, data_versions, decisions_of
 from sfpc.matching.evidence import evidence_after_matching, evidence_on_trends
 from sfpc.matching.trends import excluded_treatment_las, rank_candidates
+from sfpc.power.run import POWER_TABLES, PowerResults, accepted_las, run_power
 from sfpc.progress import say, step
 from sfpc.results import RESULT_TABLES, as_result_table, write_json, write_matched_children, write_result_table
 from sfpc.strata import DECLARED_BINS, ChildMatching, match_children
 
-_CODE = ("marts.py", "strata.py", "results.py", "evaluation.py", "grid.py", "sensitivity.py", "matching", "estimation")
+# Marts that power, costs and benefits need besides those that the estimates are made from.
+ECONOMIC_MARTS = frozenset(
+    {"dim_economic_settings", "dim_unit_costs", "dim_price_indices", "dim_discount_rates", "fct_placement_mix"}
+)
+_CODE = (
+    "marts.py",
+    "strata.py",
+    "results.py",
+    "evaluation.py",
+    "grid.py",
+    "sensitivity.py",
+    "economics.py",
+    "matching",
+    "estimation",
+    "power",
+    "cost_benefit",
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +73,18 @@ class EvaluationResults:
     missing_covariates: pd.DataFrame
     missing_patterns: pd.DataFrame
     missingness_tests: pd.DataFrame
+    sentences: pd.DataFrame
+    power_protocol: pd.DataFrame
+    power_correlations: pd.DataFrame
+    power_design: pd.DataFrame
+    power_after: pd.DataFrame
+    power_curve: pd.DataFrame
+    cost_benefit: pd.DataFrame
+    cost_lines: pd.DataFrame
+    care_costs: pd.DataFrame
+    switching_values: pd.DataFrame
+    cost_benefit_tornado: pd.DataFrame
+    cost_benefit_draws: pd.DataFrame
     la_ranking: pd.DataFrame
     matched_pairs: pd.DataFrame
     matched_trends: pd.DataFrame
@@ -88,6 +119,7 @@ def run(
     programme_id: str | None = None,
     outcome_id: str | None = None,
     workers: int = 1,
+    survey: CostSurvey | None = None,
 ) -> EvaluationResults:
     """Evaluate every programme in the marts (or one) and write the results files.
 
@@ -99,6 +131,7 @@ def run(
     programme_id, outcome_id: the only programme, the only outcome to evaluate; all without them.
     workers: processes that share the outcomes; results do not depend on it. A run that was interrupted goes on where
         it was, as long as marts, code and settings are the same.
+    survey: what LAs reported of their costs (FV.CBA.1); without it ratios of benefit to cost are undefined, and say so.
 
     Returns
     -------
@@ -110,7 +143,7 @@ def run(
         settings = read_settings(connection)
         marts = fingerprints(connection)
         code = _code_fingerprint()
-        run_id = _run_id(marts, code, settings, programme_id, outcome_id)
+        run_id = _run_id(marts, code, settings, programme_id, outcome_id, survey)
         roles = read_mart(connection, "dim_programme_local_authorities")
         programmes = _programmes(roles, programme_id)
         roles = roles[roles["programme_id"].isin(programmes)]
@@ -141,8 +174,11 @@ def run(
         grid = estimate_grid(
             marts_db, programmes, outcomes, sets, excluded, roles, settings, workers, unfinished=unfinished
         )
+    with clock.step("Power, costs and benefits"), open_marts(marts_db) as connection:
+        economics = _economics(connection, programmes, outcomes, pairs, grid, survey)
 
     tables = {
+        **economics,
         "effects": grid.effects,
         "inference": grid.inference,
         **grid.around,
@@ -162,6 +198,45 @@ def run(
     shutil.rmtree(unfinished.parent, ignore_errors=True)
     say(f"Results {run_id}: {len(tables['effects'])} effects in {results_dir}")
     return EvaluationResults(run_id=run_id, results_dir=results_dir, run_record=record, **cast(Any, tables))
+
+
+def _economics(
+    connection: duckdb.DuckDBPyConnection,
+    programmes: list[str],
+    outcomes: list[Outcome],
+    pairs: pd.DataFrame,
+    grid: Grid,
+    survey: CostSurvey | None,
+) -> dict[str, pd.DataFrame]:
+    """Power and, of the primary outcome, costs and benefits of every estimated programme (FV.POWER.1, FV.CBA.1)."""
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in (*POWER_TABLES, *COST_BENEFIT_TABLES, "sentences")}
+
+    def add(topic: str, found: PowerResults | CostBenefitResults) -> None:
+        for name, table in found.tables().items():
+            parts[name].append(table)
+        parts["sentences"].append(
+            pd.DataFrame(
+                {
+                    "programme_id": found.programme_id,
+                    "topic": topic,
+                    "position": range(len(found.sentences)),
+                    "sentence": found.sentences,
+                }
+            )
+        )
+
+    held = {row[0] for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    absent = sorted(ECONOMIC_MARTS - held)
+    estimated = set(grid.effects["programme_id"])
+    if absent:
+        say(f"  no power, costs and benefits: these marts were built without {', '.join(absent)} (make build)")
+        estimated = set()
+    for programme in (programme for programme in programmes if programme in estimated):
+        comparators = accepted_las(pairs, programme)
+        add("power", run_power(connection, programme, comparators=comparators, inference=grid.inference))
+        if any(outcome.is_primary for outcome in outcomes):
+            add("costs and benefits", run_cost_benefit(connection, programme, grid.effects, survey))
+    return {name: stacked(name, tables) for name, tables in parts.items()}
 
 
 def _programmes(roles: pd.DataFrame, programme_id: str | None) -> list[str]:
@@ -254,9 +329,14 @@ def _code_fingerprint() -> str:
 
 
 def _run_id(
-    marts: Mapping[str, str], code: str, settings: EvaluationSettings, programme_id: str | None, outcome_id: str | None
+    marts: Mapping[str, str],
+    code: str,
+    settings: EvaluationSettings,
+    programme_id: str | None,
+    outcome_id: str | None,
+    survey: CostSurvey | None,
 ) -> str:
-    chosen = {"programme": programme_id, "outcome": outcome_id}
+    chosen = {"programme": programme_id, "outcome": outcome_id, "costs": None if survey is None else repr(survey)}
     content = json.dumps(
         {"marts": marts, "code": code, "settings": asdict(settings), **chosen},
         sort_keys=True,

@@ -385,13 +385,13 @@ def estimate_grid(
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_bytes(pickle.dumps(grid))
     grids = [done[task.name] for task in tasks]
-    effects = _stacked("effects", [grid.effects for grid in grids])
+    effects = stacked("effects", [grid.effects for grid in grids])
     effects["p_value_hochberg"] = _adjusted(effects, [o.outcome_id for o in outcomes if not o.is_primary])
     return Grid(
         effects=effects,
-        inference=_stacked("inference", [grid.inference for grid in grids]),
+        inference=stacked("inference", [grid.inference for grid in grids]),
         around={
-            name: _stacked(name, [grid.around[name] for grid in grids if name in grid.around])
+            name: stacked(name, [grid.around[name] for grid in grids if name in grid.around])
             for name in SENSITIVITY_TABLES
         },
     )
@@ -423,7 +423,7 @@ def _all_done(tasks: list[_Task], workers: int) -> Iterator[tuple[_Task, Grid]]:
                 os.environ[name] = value
 
 
-def _stacked(name: str, parts: list[pd.DataFrame]) -> pd.DataFrame:
+def stacked(name: str, parts: list[pd.DataFrame]) -> pd.DataFrame:
     """Rows of a results table, its columns in order; empty parts would decide the types, so they are left out."""
     columns = [column for column in RESULT_TABLES[name] if column != "run_id"]
     held = [part for part in parts if len(part)]
@@ -701,7 +701,9 @@ def _fit_model(
         notes = (f"periods of {panel.months} months, LAs count alike", *left_out)
         if model == "synthetic_did":
             synthetic = synthetic_did(panel, level, seed=settings.inference_seed)
-            methods, notes = [*synthetic.methods], (*notes, *synthetic.notes)
+            # The placebo where there are enough comparison LAs for one, else the jackknife first.
+            methods = sorted(synthetic.methods, key=lambda estimate: not np.isfinite(estimate.p_value))
+            notes = (*notes, *synthetic.notes)
         else:
             methods = [STAGGERED[model](panel, level)]
         return _Fitted({outcome.scale: [e.scaled(outcome.factor) for e in methods]}, notes, cells)

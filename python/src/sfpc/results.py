@@ -13,6 +13,9 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from sfpc.cost_benefit.run import COST_BENEFIT_TABLES
+from sfpc.power.run import POWER_TABLES
+
 # Columns and DuckDB types of every results table. The types are declared, not inferred: a column
 # that happens to be empty in one run keeps its type.
 RESULT_TABLES: Mapping[str, Mapping[str, str]] = {
@@ -331,6 +334,19 @@ RESULT_TABLES: Mapping[str, Mapping[str, str]] = {
         "control_share_after": "double",
         "difference_before": "double",
         "difference_after": "double",
+    },
+    # What is said of a topic in words, in order.
+    "sentences": {
+        "run_id": "varchar",
+        "programme_id": "varchar",
+        "topic": "varchar",
+        "position": "bigint",
+        "sentence": "varchar",
+    },
+    **{
+        name: {"run_id": "varchar", **columns}
+        for tables in (POWER_TABLES, COST_BENEFIT_TABLES)
+        for name, columns in tables.items()
     },
 }
 

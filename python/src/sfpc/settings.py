@@ -37,6 +37,11 @@ class Paths:
         return self.data / "landing"
 
     @property
+    def cost_survey(self) -> Path:
+        """What LAs reported of their costs, where they did (`sfpc costs template`)."""
+        return self.data / "cost_survey.csv"
+
+    @property
     def build_db(self) -> Path:
         """The DuckDB file that dbt writes."""
         return self.data / "build.duckdb"

@@ -10,6 +10,7 @@ import pandas as pd
 
 from sfpc.report import charts, words
 from sfpc.report.inputs import Inputs, Landing
+from sfpc.report.sensitivity import is_exposure
 from sfpc.report.study import (
     Study,
     confidence,
@@ -236,7 +237,7 @@ def recovery(inputs: Inputs) -> dict[str, Any] | None:
             unit="Estimate less truth, percentage points",
         )
         if rows
-        else "",
+        else None,
         "table": Table(
             key="recovery-table",
             caption="Recovery of a planted effect, in percentage points",
@@ -331,29 +332,54 @@ def limits(inputs: Inputs, held: list[Study]) -> list[str]:
             " planted effect;"
             " it says nothing about the real programme."
         )
-    for study in held:
-        primary = study.primary
-        treated = int(primary["treated_cluster_count"])
-        others = int(primary["cluster_count"]) - treated
+    estimated = [study for study in held if int(study.primary["cluster_count"]) > 0]
+    if estimated:
+        treated = [int(study.primary["treated_cluster_count"]) for study in estimated]
+        others = [int(study.primary["cluster_count"]) - n for study, n in zip(estimated, treated, strict=True)]
         said.append(
-            f"The estimate rests on {words.times(treated, 'treatment LA')} and"
-            f" {words.times(others, 'comparison LA')}. What happened in one of them weighs heavily, and other LAs"
-            " may fare differently."
+            f"{'The estimate rests' if len(estimated) == 1 else 'The estimates rest'} on {_span(treated)} treatment and"
+            f" {_span(others)} comparison LAs. What happened in one of them weighs heavily, and other LAs may fare"
+            " differently."
         )
+    for study in held:
         if "imputation" in set(study.result("effects")["model"]):
             said.append(
                 "The primary model has one number for the effect. Where an effect grows after go-live, that number is"
                 " smaller than the mean effect on the treated children, because first months and early LAs count for"
                 " more than their share; the estimate by imputation stands beside it for that reason."
             )
+        if study.is_of_care:
+            said.append(
+                f"‘{study.outcome['label']}’ is about children who became looked after. The programme may change who"
+                " these are, so that a difference need not be an effect on the same children."
+            )
         if not set(study.result("la_ranking")["decision"].dropna()) - {"automatic rule"}:
             said.append(
                 "Comparison LAs were chosen by rule. The protocol asks that a person looks at each pair's"
-                " trends and"
-                " accepts or rejects it."
+                " trends and accepts or rejects it."
             )
-    said += [meaning for clause, meaning in _OPEN_CLAUSES.items() if is_planned(inputs, clause)]
+    said += [
+        meaning
+        for clause, meaning in _OPEN_CLAUSES.items()
+        if is_planned(inputs, clause) and not _is_shown(inputs, held, clause)
+    ]
     return list(dict.fromkeys(said))
+
+
+def _span(counts: list[int]) -> str:
+    low, high = min(counts), max(counts)
+    return words.whole(low) if low == high else f"{words.whole(low)} to {words.whole(high)}"
+
+
+def _is_shown(inputs: Inputs, held: list[Study], clause: str) -> bool:
+    """Whether the results hold what a clause asks for, whatever the register of clauses says."""
+    if clause == "FV.SENS.1":
+        return any(
+            is_exposure(study, str(name)) for study in held for name in study.result("effects")["specification_id"]
+        )
+    tables = {"FV.SENS.2": "event_study", "FV.SENS.3": "bacon", "FV.MATCH.5": "parallel_trend_tests",
+              "FV.MATCH.6": "shock_tests"}  # fmt: skip
+    return clause in tables and len(inputs.results[tables[clause]]) > 0
 
 
 def about(inputs: Inputs) -> dict[str, Any]:

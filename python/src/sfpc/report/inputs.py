@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import duckdb
 import pandas as pd
 
 from sfpc.errors import SfpcError
-from sfpc.marts import fingerprints, open_marts, read_mart
+from sfpc.marts import SCHEMA, fingerprints, open_marts, read_mart
 from sfpc.report.sample import AnalysedChildren, analysed_children
 from sfpc.report.truth import Truth, planted_twins, realised_truth
 from sfpc.results import RESULT_TABLES
@@ -23,6 +23,7 @@ _MARTS = (
     "dim_programme_local_authorities",
     "dim_local_authorities",
     "dim_outcomes",
+    "dim_specifications",
     "dim_evaluation_settings",
     "dim_protocol_definitions",
     "fct_sample_flow",
@@ -70,8 +71,8 @@ class Landing:
 class Inputs:
     """Everything the sections need; no row is about a single child.
 
-    `analysed`, `truth` and `twins` are by programme and outcome; `truth` and `twins` hold nothing
-    for real data.
+    `analysed`, `truth`, `twins` and `anchors` (what an outcome is counted from) are by programme and outcome; `truth`
+    and `twins` hold nothing for real data.
     """
 
     run: Mapping[str, Any]
@@ -85,6 +86,7 @@ class Inputs:
     landing: Landing | None
     recovery: Recovery | None
     quality: Mapping[str, pd.DataFrame]
+    anchors: Mapping[Key, str] = field(default_factory=dict)
 
 
 def read_inputs(paths: Paths) -> Inputs:
@@ -105,6 +107,7 @@ def read_inputs(paths: Paths) -> Inputs:
         marts = {name: read_mart(connection, name) for name in _MARTS}
         held = _held(connection)
         quality = {name: read_mart(connection, name) for name in _QUALITY_MARTS if name in held}
+        anchors = _anchors(connection)
         analysed: dict[Key, AnalysedChildren] = {}
         truth: dict[Key, Truth] = {}
         twins: dict[Key, pd.DataFrame] = {}
@@ -133,7 +136,17 @@ def read_inputs(paths: Paths) -> Inputs:
         landing=_read_landing(paths.landing),
         recovery=_read_recovery(paths),
         quality=quality,
+        anchors=anchors,
     )
+
+
+def _anchors(connection: duckdb.DuckDBPyConnection) -> dict[Key, str]:
+    """What each outcome is counted from in its default reading: it may differ from programme to programme."""
+    rows = connection.execute(
+        f"select distinct programme_id, outcome_id, anchor from {SCHEMA}.fct_outcome_values"
+        " where is_default_reading and anchor is not null"
+    ).fetchall()
+    return {(str(programme), str(outcome)): str(anchor) for programme, outcome, anchor in rows}
 
 
 def _keys(effects: pd.DataFrame) -> list[Key]:

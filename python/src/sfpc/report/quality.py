@@ -31,7 +31,8 @@ _WORTH_DRAWING_PCT = 1.0
 def section(inputs: Inputs) -> dict[str, Any] | None:
     """The parts of the section, each with words, perhaps a chart, and tables; none where the marts lack them.
 
-    A part holds ``title``, ``said``, ``chart``, ``caption``, ``chart_note``, ``tables``, ``hidden`` and ``summary``.
+    A part holds ``title``, ``said``, ``figure``, ``chart`` (its markup), ``caption``, ``chart_note``, ``tables``,
+    ``hidden`` and ``summary``.
     """
     if "fct_source_coverage" not in inputs.quality:
         return None
@@ -40,7 +41,9 @@ def section(inputs: Inputs) -> dict[str, Any] | None:
 
 
 def _part(title: str, said: list[str], **given: Any) -> dict[str, Any]:
-    blank = {"chart": "", "caption": "", "chart_note": "", "tables": [], "hidden": [], "summary": ""}
+    figure = given.pop("figure", None)
+    given["chart"] = figure.svg() if figure is not None else ""
+    blank = {"figure": figure, "caption": "", "chart_note": "", "tables": [], "hidden": [], "summary": ""}
     return {**blank, **given, "title": title, "said": said}
 
 
@@ -80,10 +83,7 @@ def _coverage(inputs: Inputs) -> dict[str, Any]:
     names = _names(inputs)
     sources = [source for source in _SOURCES if source in set(frame["source"])]
     years = sorted(int(year) for year in frame["return_year"].unique())
-    states: dict[tuple[str, str, int], str] = {}
-    for key, own in frame.groupby(["la_id", "source", "return_year"], sort=True):
-        la, source, year = (str(part) for part in key)
-        states[la, source, int(year)] = _state(own)
+    states = _states(frame)
     amiss = [la for (la, _, _), state in states.items() if state in ("known", "lost")]
     everyone = sorted({la for la, _, _ in states})
     shown = _chosen(inputs, everyone, amiss, _MOST_ROWS)
@@ -124,7 +124,7 @@ def _coverage(inputs: Inputs) -> dict[str, Any]:
     return _part(
         "What was delivered",
         said,
-        chart=charts.both_widths(
+        figure=charts.both_widths(
             charts.coverage_chart,
             "coverage",
             described,
@@ -133,7 +133,7 @@ def _coverage(inputs: Inputs) -> dict[str, Any]:
             blocks=[_HEADINGS.get(source, _SOURCES[source]) for source in sources],
         )
         if rows
-        else "",
+        else None,
         caption="Returns by LA and year in which they end",
         chart_note="School data count as delivered where pupils of the LA were found in them."
         + ("" if len(shown) == len(everyone) else " Shown are LAs of the analysis and those with a gap."),
@@ -143,16 +143,22 @@ def _coverage(inputs: Inputs) -> dict[str, Any]:
     )
 
 
-def _state(own: pd.DataFrame) -> str:
-    missing = own[own["is_expected"].astype(bool) & ~own["is_present"].astype(bool)]
-    if (
-        own["is_join_collapsed"].astype(bool).any()
-        or ((missing["is_dropped_out"].astype(bool)) & missing["known_missing_reason"].isna()).any()
-    ):
-        return "lost"
-    if len(missing):
-        return "known"
-    return "here" if own["is_present"].astype(bool).any() else "none"
+def _states(frame: pd.DataFrame) -> dict[tuple[str, str, int], str]:
+    """Per LA, source and year: lost (missing or joined badly without a known reason), known, here or none."""
+    is_missing = frame["is_expected"].astype(bool) & ~frame["is_present"].astype(bool)
+    is_unexplained = is_missing & frame["is_dropped_out"].astype(bool) & frame["known_missing_reason"].isna()
+    flags = frame[["la_id", "source", "return_year"]].assign(
+        lost=frame["is_join_collapsed"].astype(bool) | is_unexplained,
+        known=is_missing,
+        here=frame["is_present"].astype(bool),
+    )
+    found = flags.groupby(["la_id", "source", "return_year"], sort=True)[["lost", "known", "here"]].any().reset_index()
+    return {
+        (str(r.la_id), str(r.source), int(r.return_year)): (
+            "lost" if r.lost else "known" if r.known else "here" if r.here else "none"
+        )
+        for r in records(found)
+    }
 
 
 def _join_table(frame: pd.DataFrame, sources: list[str]) -> Table:
@@ -272,7 +278,7 @@ def _recording(inputs: Inputs) -> dict[str, Any] | None:
     return _part(
         "How referrals are recorded",
         said,
-        chart=chart,
+        figure=chart,
         caption="Referrals without further action, % of referrals in the quarter",
         chart_note="A dashed line marks a break of recording. All panels have one scale."
         + ("" if is_all else " Shown are LAs of the analysis and those with a break."),
@@ -325,7 +331,7 @@ def _missing(inputs: Inputs) -> dict[str, Any] | None:
     return _part(
         "What is not recorded",
         said,
-        chart=charts.both_widths(charts.heat_chart, "missing", described, rows=rows, heads=heads),
+        figure=charts.both_widths(charts.heat_chart, "missing", described, rows=rows, heads=heads),
         caption="Missing, % of those that should have the field",
         chart_note="Pupil reference: children aged 5 to 15.",
     )

@@ -9,6 +9,8 @@ import pandas as pd
 
 from sfpc.errors import SfpcError
 from sfpc.report import charts, words
+from sfpc.report.drawing import Drawing
+from sfpc.report.inputs import Inputs
 from sfpc.report.study import (
     FEW_CLUSTERS,
     Study,
@@ -19,10 +21,10 @@ from sfpc.report.study import (
     records,
     significance_level,
 )
-from sfpc.report.tables import Row, Table, lettered, number, text
+from sfpc.report.tables import Row, Table, number, text
+from sfpc.report.words import PERCENTAGE_POINTS
 from sfpc.strata import ALL
 
-PERCENTAGE_POINTS = "percentage points"
 # The usual rule of thumb of the love plot (Stuart 2010, Statistical Science 25:1, section 4.1).
 BALANCE_LIMIT = 0.1
 # How many of the nearest candidates stand in the chart of an LA that has no accepted comparator.
@@ -34,11 +36,16 @@ _LEFT_OUT = "excluded: "
 
 
 def finding(study: Study) -> dict[str, Any]:
-    """The result in plain words, the planted truth beside it, and the chart."""
-    fewest = int(study.inputs.run.get("conventions", {}).get("minimum_treated_clusters", 0))
-    level = significance_level(study.inputs)
+    """The result in plain words and the planted truth beside it."""
     primary = study.primary
-    first, rest = words.finding(study.programme, primary, study.outcome, level, fewest)
+    first, rest = words.finding(
+        study.programme,
+        primary,
+        study.outcome,
+        significance_level(study.inputs),
+        _fewest(study.inputs),
+        study.who,
+    )
     if is_planned(study.inputs, FEW_CLUSTERS) and rest:
         heading, certain = rest[0]
         rest[0] = (heading, f"{certain} With so few LAs, such intervals tend to be too narrow.")
@@ -48,18 +55,128 @@ def finding(study: Study) -> dict[str, Any]:
         names = words.listed([study.la(la) for la in excluded["treatment_la_id"]])
         verb, them = ("is", "it") if len(excluded) == 1 else ("are", "them")
         rest.append(("Without whom.", f"{names} {verb} not part of this: no comparison LA was like {them}."))
-    return {
-        "lead": first,
-        "rest": rest,
-        "truth": _truth_words(study, primary),
-        "chart": _effect_chart(study),
-        "chart_note": (
-            "The thick bar is the primary model, the others check it with another model. Bars:"
-            f" {confidence(study.inputs)}"
-            f" interval. Unit: {primary['scale']}."
-        ),
-        "scale": primary["scale"],
-    }
+    if study.is_of_care:
+        rest.append(
+            (
+                "Among whom.",
+                "Only children who became looked after can have this outcome. The programme may change which children"
+                " these are, so the comparison is of two groups that need not be alike.",
+            )
+        )
+    return {"lead": first, "rest": rest, "truth": _truth_words(study, primary)}
+
+
+def _fewest(inputs: Inputs) -> int:
+    return int(inputs.run.get("conventions", {}).get("minimum_treated_clusters", 0))
+
+
+def summary(held: list[Study]) -> Table:
+    """The primary effect on every outcome of a programme in plain words (FV.EST.5, FV.EST.8)."""
+    inputs = held[0].inputs
+    level, rows = significance_level(inputs), []
+    for study in held:
+        effect = study.primary
+        kind, scale = str(study.outcome["outcome_kind"]), str(effect["scale"])
+        estimate, low, high = (float(effect[name]) for name in ("estimate", "ci_low", "ci_high"))
+        is_known = math.isfinite(estimate)
+        verdict = words.is_significant(effect, level, _fewest(inputs))
+        is_mean = kind != words.BINARY and scale == PERCENTAGE_POINTS
+        baseline = float(effect["baseline_mean_pct"])
+        rows.append(
+            Row(
+                (
+                    f"{study.outcome['label']}{' (primary)' if study.is_primary else ''}",
+                    words.change(estimate, kind, scale, study.who) if is_known else "could not be estimated",
+                    words.change_interval(low, high, words=("lower", "higher") if is_mean else ("fewer", "more"))
+                    if is_known
+                    else words.DASH,
+                    words.DASH
+                    if not math.isfinite(baseline)
+                    else f"{words.decimal(baseline, 1)} in 100"
+                    if kind == words.BINARY
+                    else f"{words.decimal(baseline, 1)}%",
+                    words.DASH if not is_known else {True: "yes", False: "no", None: "not said"}[verdict],
+                    words.p_value(float(effect["p_value"])),
+                    words.p_value(float(effect["p_value_hochberg"])),
+                    words.whole(effect["children_count"]),
+                    words.whole(effect["cluster_count"]),
+                ),
+                kind="chosen" if study.is_primary else "",
+            )
+        )
+    return Table(
+        key=f"summary-{held[0].programme_id}",
+        caption=f"What changed under {held[0].programme}: every outcome of the protocol that was estimated",
+        columns=[
+            text("Outcome"),
+            text("Effect of the programme"),
+            text(f"{confidence(inputs)} interval"),
+            text("Before the programme"),
+            text("Statistically significant"),
+            number("p"),
+            number("p, adjusted"),
+            number("Children"),
+            number("LAs"),
+        ],
+        rows=rows,
+    )
+
+
+def not_estimated(held: list[Study]) -> list[str]:
+    """The outcomes without an estimate, and why."""
+    return [
+        f"{study.outcome['label']} could not be estimated: {study.primary['note'] or 'no reason was given'}."
+        for study in held
+        if not math.isfinite(float(study.primary["estimate"]))
+    ]
+
+
+def summary_chart(held: list[Study]) -> charts.Figure | None:
+    """The primary effects of a programme, by unit; each unit on an axis of its own."""
+    panels = []
+    for scale in dict.fromkeys(str(study.primary["scale"]) for study in held):
+        own = [s for s in held if s.primary["scale"] == scale and math.isfinite(float(s.primary["estimate"]))]
+        if own:
+            panels.append((scale, [_bar(study) for study in own]))
+    if not panels:
+        return None
+    said = "; ".join(
+        f"{bar.label} {words.decimal(bar.estimate)} ({words.interval(bar.low, bar.high)}) {scale}"
+        for scale, bars in panels
+        for bar in bars
+    )
+    has_truth = any(math.isfinite(bar.truth) for _, bars in panels for bar in bars)
+    planted = "; hollow diamonds: the planted effect" if has_truth else ""
+
+    def draw(*, width: int) -> Drawing:
+        whole = Drawing(width)
+        for scale, bars in panels:
+            part = charts.forest_chart(width=width, groups=[("", bars)], unit=_effect_unit(scale))
+            whole.place(part, 0.0, whole.height + (14.0 if whole.height else 0.0))
+        return whole
+
+    level = confidence(held[0].inputs)
+    return charts.both_widths(
+        draw,
+        f"summary-{held[0].programme_id}",
+        f"Effect on each outcome with its {level} interval: {said}{planted}.",
+    )
+
+
+def _bar(study: Study) -> charts.Bar:
+    effect = study.primary
+    return charts.Bar(
+        label=str(study.outcome["label"]),
+        estimate=float(effect["estimate"]),
+        low=float(effect["ci_low"]),
+        high=float(effect["ci_high"]),
+        kind="primary" if study.is_primary else "same",
+        truth=math.nan if study.truth is None else study.truth.effect,
+    )
+
+
+def _effect_unit(scale: str) -> str:
+    return "Effect in percentage points (children in every 100)" if scale == PERCENTAGE_POINTS else f"Effect in {scale}"
 
 
 def _truth_words(study: Study, primary: dict[str, Any]) -> list[str]:
@@ -82,37 +199,6 @@ def _truth_words(study: Study, primary: dict[str, Any]) -> list[str]:
             f" {'contains' if is_inside else 'does not contain'} the planted effect."
         )
     return said
-
-
-def _effect_chart(study: Study) -> str:
-    primary = study.primary
-    effects = study.result("effects")
-    effects = effects[effects["scale"] == primary["scale"]].sort_values("is_primary", ascending=False, kind="stable")
-    bars = [
-        charts.Bar(
-            label=str(row.label),
-            estimate=float(row.estimate),
-            low=float(row.ci_low),
-            high=float(row.ci_high),
-            is_primary=bool(row.is_primary),
-        )
-        for row in records(effects)
-    ]
-    truth = None if study.truth is None else study.truth.effect
-    described = "; ".join(f"{b.label} {words.decimal(b.estimate)} ({words.interval(b.low, b.high)})" for b in bars)
-    planted = f"; planted truth {words.decimal(truth)}" if truth is not None else ""
-    return charts.both_widths(
-        charts.effect_chart,
-        f"effect-{study.key}",
-        f"Chart of the effect in {primary['scale']} with {confidence(study.inputs)} intervals: {described}{planted}.",
-        bars=bars,
-        truth=truth,
-        unit=(
-            "Effect in percentage points (children in every 100)"
-            if primary["scale"] == PERCENTAGE_POINTS
-            else f"Effect in {primary['scale']}"
-        ),
-    )
 
 
 # --- 2: who was studied -------------------------------------------------------------------------
@@ -138,7 +224,7 @@ def participants(study: Study) -> dict[str, Any]:
         )
     flow = _flow(study, referrals, left_out, sample)
     said = (
-        f"Flow from {words.whole(referrals)} referrals to {words.whole(int(primary['children_count']))}"
+        f"Flow from {words.whole(referrals)} {study.entries} to {words.whole(int(primary['children_count']))}"
         " children"
         f" analysed, {words.whole(int(primary['treated_children_count']))} of them treated. The table below"
         " gives"
@@ -179,7 +265,7 @@ def _flow(study: Study, referrals: int, left_out: list[tuple[str, int]], sample:
     )
     stem: list[tuple[charts.FlowBox, charts.FlowBox | None]] = [
         (
-            charts.FlowBox(f"Referrals in the trial period{period}", words.whole(referrals)),
+            charts.FlowBox(f"{words.sentence(study.entries)} in the trial period{period}", words.whole(referrals)),
             charts.FlowBox(
                 "Left out",
                 words.whole(referrals - sample),
@@ -187,7 +273,7 @@ def _flow(study: Study, referrals: int, left_out: list[tuple[str, int]], sample:
             ),
         ),
         (
-            charts.FlowBox("Children in the analysis sample, each with one referral", words.whole(sample)),
+            charts.FlowBox(f"Children in the analysis sample, each with one {study.entry}", words.whole(sample)),
             charts.FlowBox("In LAs that are not compared", words.whole(outside["sample_count"].sum()), lines),
         ),
         (
@@ -278,14 +364,13 @@ def _flow_table(study: Study, steps: pd.DataFrame, last: int, left_out: list[tup
     return Table(
         key=f"flow-table-{study.key}",
         caption=(
-            "Referrals and children by LA. Each referral is counted once: in one of the reasons for being"
-            " left out,"
-            " or in the analysis sample"
+            f"{words.sentence(study.entries)} and children by LA. Each {study.entry} is counted once: in one of the"
+            " reasons for being left out, or in the analysis sample"
         ),
         columns=[
             text("LA (code)"),
             text("Part"),
-            number("Referrals"),
+            number(words.sentence(study.entries)),
             *(number(words.sentence(names[step])) for step in numbers),
             number("Analysis sample (children)"),
             number("Matched"),
@@ -333,6 +418,7 @@ def comparators(study: Study) -> dict[str, Any]:
                     others=lines[la][1:],
                     are_accepted=is_accepted,
                     unit=words.sentence(study.value_unit),
+                    title=f"Quarter of the {study.entry}",
                     top_value=top,
                     wide=charts.BESIDE_A_TABLE,
                 ),
@@ -602,7 +688,7 @@ def balance(study: Study) -> dict[str, Any]:
             charts.balance_chart, f"balance-{study.key}", described, rows=rows, threshold=BALANCE_LIMIT
         )
         if rows
-        else "",
+        else None,
         "said": said,
         "shares": _share_table(study),
         "levels": _level_table(study, frame),
@@ -700,12 +786,13 @@ def _level_table(study: Study, frame: pd.DataFrame) -> Table:
 # --- 5: all estimates ---------------------------------------------------------------------------
 
 
-def estimates(study: Study) -> Table:
-    """Every row of the effects, with its notes below the table."""
+def main_effects(study: Study) -> Table:
+    """The primary specification and its companions on the same children: every unit and model (FV.EST.4)."""
     effects = study.result("effects")
-    marks, notes = lettered([None if pd.isna(note) else words.spoken(str(note)) for note in effects["note"]])
+    own = effects[effects["is_primary"].astype(bool) | (effects["specification_id"].isin(companions(study)))]
+    own = own.assign(order=~own["is_primary"].astype(bool)).sort_values("order", kind="stable")
     rows = []
-    for row, mark in zip(records(effects), marks, strict=True):
+    for row in records(own):
         rows.append(
             Row(
                 (
@@ -715,21 +802,19 @@ def estimates(study: Study) -> Table:
                     words.interval(row.ci_low, row.ci_high),
                     words.p_value(row.p_value),
                     words.p_value(row.p_value_hochberg),
-                    str(row.inference_method),
-                    words.decimal(row.degrees_of_freedom, 0),
+                    words.decimal(_effect_size(study, row), 3),
                     words.whole(row.children_count),
-                    words.whole(row.treated_children_count),
-                    f"{int(row.cluster_count)} ({int(row.treated_cluster_count)})",
+                    words.whole(row.cluster_count),
                     words.decimal(row.baseline_mean_pct, 2),
-                    words.plain(str(row.weights)),
-                    mark or words.DASH,
+                    str(row.inference_method)
+                    + (f", {words.decimal(row.degrees_of_freedom, 0)} d.f." if row.degrees_of_freedom > 0 else ""),
                 ),
                 kind="chosen" if row.is_primary else "",
             )
         )
     return Table(
-        key=f"effects-{study.key}",
-        caption="All estimates of the run",
+        key=f"main-{study.key}",
+        caption=f"The effect: {words.lowered(str(study.outcome['label']))}",
         columns=[
             text("Model"),
             text("Unit"),
@@ -737,18 +822,35 @@ def estimates(study: Study) -> Table:
             number(f"{confidence(study.inputs)} interval"),
             number("p"),
             number("p, adjusted"),
-            text("Method"),
-            number("Degrees of freedom"),
+            number("Effect size"),
             number("Children"),
-            number("Treated children"),
-            number("LAs (treated)"),
+            number("LAs"),
             number("Baseline, %"),
-            text("Weights"),
-            text("Notes"),
+            text("Method"),
         ],
         rows=rows,
-        notes=notes,
+        is_small=True,
     )
+
+
+def companions(study: Study) -> list[str]:
+    """Specifications that differ from the primary one in the model alone, of the models that the protocol states."""
+    held = study.specifications
+    primary = study.primary["specification_id"]
+    if primary not in held.index:
+        return []
+    same = [c for c in ("treatment", "missing_covariates", "reading_id", "children", "weights") if c in held.columns]
+    alike = (held[same].fillna("") == held.loc[primary, same].fillna("")).all(axis=1)
+    stated = held["model"].isin(("linear", "logit", "imputation"))
+    return [str(name) for name in held.index[alike & stated]]
+
+
+def _effect_size(study: Study, row: Any) -> float:
+    """The effect in standard deviations of a share at its baseline; NaN for other outcomes."""
+    share = float(row.baseline_mean_pct) / 100
+    if row.scale != PERCENTAGE_POINTS or study.outcome["outcome_kind"] != words.BINARY or not 0 < share < 1:
+        return math.nan
+    return float(row.estimate) / 100 / math.sqrt(share * (1 - share))
 
 
 def inference(study: Study) -> Table | None:

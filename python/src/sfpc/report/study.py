@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,9 @@ from sfpc.report.truth import Truth
 
 # The clause on inference with few clusters.
 FEW_CLUSTERS = "FV.EST.3"
+# Outcomes about children in care, wherever they are counted from: by definition nobody else can have them (FV.OUT.S3).
+_OF_CHILDREN_IN_CARE = frozenset({"is_kinship_first_placement"})
+CARE_START = "care_start"
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,42 @@ class Study:
             return "days per child"
         is_share = self.outcome["outcome_kind"] == "binary"
         return "children with the outcome, % per quarter" if is_share else "mean of the outcome, %"
+
+    @property
+    def anchor(self) -> str:
+        """What the outcome is counted from: referral (of any kind) or care_start."""
+        held = self.inputs.anchors.get((self.programme_id, self.outcome_id))
+        return held or str(self.outcome.get("anchor") or "referral")
+
+    @property
+    def entry(self) -> str:
+        """The event that a child comes in with."""
+        return "start of care" if self.anchor == CARE_START else "referral"
+
+    @property
+    def entries(self) -> str:
+        """More than one of it."""
+        return "starts of care" if self.anchor == CARE_START else "referrals"
+
+    @property
+    def who(self) -> str:
+        """Whom the outcome is about."""
+        return "children who became looked after" if self.is_of_care else "children referred"
+
+    @property
+    def is_of_care(self) -> bool:
+        """Whether only children who became looked after can have the outcome."""
+        return self.anchor == CARE_START or self.outcome.get("outcome_column") in _OF_CHILDREN_IN_CARE
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether it is the primary outcome of the programme."""
+        return self.outcome.get("is_primary") in (True, 1)
+
+    @cached_property
+    def specifications(self) -> pd.DataFrame:
+        """The rows of dim_specifications that are about this outcome, by specification_id."""
+        return self.mart("dim_specifications").drop_duplicates("specification_id").set_index("specification_id")
 
     @property
     def truth(self) -> Truth | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,32 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a caption; `notes` stand below it, each with its letter."""
+    """A table with a caption; `notes` stand below it, each with its letter.
 
+    number: its place in a report, from 1. about: the study that it is about, for where it stands away from its section;
+    short: a name of its kind, the same for every study.
+    """
+
+    shape: ClassVar[str] = "table"
     key: str
     caption: str
     columns: Sequence[Column]
     rows: Sequence[Row]
     notes: Sequence[tuple[str, str]] = field(default_factory=tuple)
+    is_small: bool = False
+    number: int = 0
+    about: str = ""
+    short: str = ""
 
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row.cells) != len(self.columns):
                 raise ValueError(f"{self.key}: {len(row.cells)} cells for {len(self.columns)} columns")
+
+    @property
+    def title(self) -> str:
+        """The caption with its number."""
+        return f"Table {self.number}. {self.caption}" if self.number else self.caption
 
 
 def text(label: str) -> Column:
