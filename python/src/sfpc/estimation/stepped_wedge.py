@@ -48,6 +48,10 @@ MODE_ITERATIONS = 100
 CONVERGENCE_TOLERANCE = 1e-11
 # A spread of LAs below this, in log odds, is none.
 NO_SPREAD = 1e-4
+# Spreads from which the search starts anew where it ended at none and should not have.
+RESTARTS = (0.05, 0.3, 1.0)
+# Up to so many go-live orders each is used once, whatever the setting: 7 LAs with a day each.
+ENUMERATED_ORDERS = 5_040
 # Step in log odds for the slope of the marginal effect along the profile, as a share of the error.
 SLOPE_STEP = 0.1
 
@@ -235,7 +239,7 @@ def fit_random_intercept(
         cluster=design.cluster[order],
         is_treated=design.is_treated[order],
     )
-    parameters = _start(design) if near is None else np.append(near.coefficients, max(near.la_sd, 0.05))
+    parameters = _start(design) if near is None else np.append(near.coefficients, near.la_sd)
     free = np.ones(size + 1, dtype=bool)
     if held is not None:
         if design.treatment_column is None:
@@ -243,7 +247,7 @@ def fit_random_intercept(
         parameters[design.treatment_column] = held
         free[design.treatment_column] = False
     integral = _integrate(design, design.x @ parameters[:-1], float(parameters[-1]), points)
-    value, iterations, is_converged = float(integral.logarithm.sum()), 0, False
+    value, iterations, is_converged, restarts = float(integral.logarithm.sum()), 0, False, 0
     scores, information = _derivatives(design, integral, groups)
     while iterations < MAXIMUM_ITERATIONS:
         slope = scores.sum(axis=0)[free]
@@ -253,6 +257,14 @@ def fit_random_intercept(
         if not np.isfinite(decrement):
             break
         if decrement <= CONVERGENCE_TOLERANCE:
+            if abs(parameters[-1]) < NO_SPREAD and information[-1, -1] < 0 and restarts < len(RESTARTS):
+                # No spread is always a stationary point; here the likelihood rises away from it.
+                parameters[-1] = RESTARTS[restarts]
+                restarts += 1
+                integral = _integrate(design, design.x @ parameters[:-1], float(parameters[-1]), points)
+                value = float(integral.logarithm.sum())
+                scores, information = _derivatives(design, integral, groups)
+                continue
             is_converged = True
             break
         step, proposal, tried = 1.0, parameters, integral
@@ -455,7 +467,8 @@ def _linear(
         return _undefined(LINEAR, about, level, ("effect not identified: no LA is live while another is not",))
     own = Timing(_of(cells, _PHASE), _of(cells, _PERIOD), timing.go_live_phase)
     found = of_linear(fit_linear(design), None, level, draws)
-    permuted = permutation_test(design, own.phase, dict(own.go_live_phase), draws.permutation, draws.seed, strata)
+    orders = max(draws.permutation, ENUMERATED_ORDERS)
+    permuted = permutation_test(design, own.phase, dict(own.go_live_phase), orders, draws.seed, strata)
     found = sorted([*found, _permuted(found[0].estimate, permuted)], key=lambda e: e.inference_method != CR3_T)
     without = dict(zip(design.cluster_names, leave_one_out(sums).tolist(), strict=True))
     return SteppedWedge(
@@ -667,7 +680,7 @@ def permute_order(
     if not np.isfinite(observed):
         return Permutation(float("nan"), 0, False)
     within: Sequence[str] | None = [strata.get(la, "") for la in names] if strata is not None else None
-    assignments, is_enumerated = other_assignments(real, within, draws.permutation, draws.seed)
+    assignments, is_enumerated = other_assignments(real, within, max(draws.permutation, ENUMERATED_ORDERS), draws.seed)
     found = np.array([statistic(assigned) for assigned in assignments])
     usable = found[np.isfinite(found)]
     reached = int(np.sum(usable >= observed * (1 - TIE_TOLERANCE)))

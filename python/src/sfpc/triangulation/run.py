@@ -168,8 +168,8 @@ class TriangulationResults:
     """What two designs say together.
 
     The frames have the columns of `TRIANGULATION_TABLES`, effects in `scale`; `conclusion` is pooled, both, with
-    reasons, neither, or "rely on" a design; `sentences` are for an analyst, the conclusion first. wedge: None where an external
-    estimate stands in its place or none could be made.
+    reasons, neither, or "rely on" a design; `sentences` are for an analyst, the conclusion first. wedge: None where an
+    external estimate stands in its place or none could be made.
     """
 
     programme_id: str
