@@ -476,8 +476,8 @@ def reported(by_hand: Paths) -> dict[str, dict[str, Any]]:
     """The parts of the report's section on the hand-written rows, by title."""
     import pandas as pd
 
-    from sfpc.report import quality
     from sfpc.plan import PlanStatus
+    from sfpc.report import quality
     from sfpc.report.inputs import Inputs
 
     connection = duckdb.connect(str(by_hand.build_db), read_only=True)

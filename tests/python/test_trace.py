@@ -27,7 +27,7 @@ from sfpc.trace import (
 
 CLAUSE = "FV.PROG.3"
 # In two parts, so that these tests are not themselves among those that cite it.
-NOWHERE = "FV.TRI" + ".2"
+NOWHERE = "DP" + ".6"
 UNKNOWN = "FV.OUT" + ".S6"
 
 

@@ -7,6 +7,7 @@ the bootstrap then costs G^2 operations. Page: docs/methods/few_clusters.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -433,40 +434,50 @@ def score_bootstrap(fit: LogitFit, level: float, draws: int = 9_999, seed: int =
             return nan, nan, nan
         terms = residual * (design.x @ row)
         pieces = np.asarray(np.bincount(design.cluster, weights=terms, minlength=groups), dtype=np.float64)
-        observed = float(_centred_t(pieces[None, :])[0])
-        reached = np.abs(_centred_t(patterns * pieces)) >= abs(observed) * (1 - TIE_TOLERANCE)
+        observed = float(centred_t(pieces[None, :])[0])
+        reached = np.abs(centred_t(patterns * pieces)) >= abs(observed) * (1 - TIE_TOLERANCE)
         return observed, float(np.mean(reached)), held.marginal_effect
-
-    def end(side: float) -> tuple[float, float]:
-        inside, outside, marginal = 0.0, 1.5, nan
-        while True:
-            _, p_value, found = test(effect.estimate + side * outside * effect.standard_error)
-            if np.isnan(p_value):
-                return nan, nan
-            if p_value <= level:
-                break
-            inside, outside, marginal = outside, outside * 1.6, found
-            if outside > WIDEST_SEARCH:
-                return side * float("inf"), side * float("inf")
-        while outside - inside > SCORE_TOLERANCE:
-            middle = (inside + outside) / 2
-            _, p_value, found = test(effect.estimate + side * middle * effect.standard_error)
-            if np.isnan(p_value):
-                return nan, nan
-            if p_value > level:
-                inside, marginal = middle, found
-            else:
-                outside = middle
-        return effect.estimate + side * inside * effect.standard_error, marginal
 
     statistic, p_value, _ = test(0.0)
     if not np.isfinite(p_value):
         return undefined
-    low, high = end(-1.0), end(1.0)
+    low, high = (score_end(test, effect.estimate, effect.standard_error, level, side) for side in (-1.0, 1.0))
     return ScoreBootstrap(statistic, p_value, (low[0], high[0]), (low[1], high[1]))
 
 
-def _centred_t(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def score_end(
+    test: Callable[[float], tuple[float, float, float]], estimate: float, error: float, level: float, side: float
+) -> tuple[float, float]:
+    """The log odds furthest to one side that a score test does not reject, and the marginal effect there.
+
+    test: from log odds to statistic, p-value and marginal effect of the model with the effect held there. NaN where a
+    null model does not converge; infinite where the search ends.
+    """
+    nan = float("nan")
+    inside, outside, marginal = 0.0, 1.5, nan
+    while True:
+        _, p_value, found = test(estimate + side * outside * error)
+        if np.isnan(p_value):
+            return nan, nan
+        if p_value <= level:
+            break
+        inside, outside, marginal = outside, outside * 1.6, found
+        if outside > WIDEST_SEARCH:
+            return side * float("inf"), side * float("inf")
+    while outside - inside > SCORE_TOLERANCE:
+        middle = (inside + outside) / 2
+        _, p_value, found = test(estimate + side * middle * error)
+        if np.isnan(p_value):
+            return nan, nan
+        if p_value > level:
+            inside, marginal = middle, found
+        else:
+            outside = middle
+    return estimate + side * inside * error, marginal
+
+
+def centred_t(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(draws,), sum over the root of the sum of squares about the mean, of the pieces (draws, G)."""
     centred = values - values.mean(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(values.sum(axis=1) / np.sqrt(np.sum(centred**2, axis=1)), dtype=np.float64)

@@ -7,8 +7,9 @@ Nothing is assumed about errors within LAs or over time. Page: docs/methods/few_
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,7 @@ def permutation_test(
     go_live_phase: dict[str, int],
     draws: int = 9_999,
     seed: int = 0,
+    strata: Mapping[str, str] | None = None,
 ) -> Permutation:
     """Compare |t| of the real assignment with that of others; t is CR1's, as in the main model.
 
@@ -51,6 +53,7 @@ def permutation_test(
     phase: (cells,), number of go-live days on or before the day of the cell's children. A cell lies in one phase.
     go_live_phase: per treated LA, the first phase in which it is live (1 to the number of go-live days).
     draws, seed: of random assignments, where there are more than `draws` in all.
+    strata: per LA, within which go-live days are exchanged (stratified randomisation); all LAs together where None.
 
     The p-value is the share of assignments whose |t| reaches the real one, which counts as one of them.
 
@@ -65,24 +68,48 @@ def permutation_test(
     observed = pieces.statistic(real[None, :])[0]
     if not np.isfinite(observed):
         return Permutation(float("nan"), 0, False)
-    live = real[real > 0]
-    count = math.perm(len(names), len(live)) / math.prod(math.factorial(n) for n in np.bincount(live))
-    if count <= draws + 1:
-        distinct = {
-            tuple(_assigned(len(names), chosen, live).tolist()) for chosen in permutations(range(len(names)), len(live))
-        }
-        distinct.discard(tuple(real.tolist()))
-        assignments = np.array(sorted(distinct), dtype=np.int64).reshape(-1, len(names))
-    else:
-        generator = np.random.default_rng(seed)
-        assignments = np.array(
-            [_assigned(len(names), generator.permutation(len(names))[: len(live)], live) for _ in range(draws)]
-        )
+    within = [strata.get(name, "") for name in names] if strata is not None else None
+    assignments, is_enumerated = other_assignments(real, within, draws, seed)
     statistics = pieces.statistic(assignments)
     # An assignment under which the effect is not identified is no evidence either way.
     usable = statistics[np.isfinite(statistics)]
     reached = int(np.sum(usable >= observed * (1 - TIE_TOLERANCE)))
-    return Permutation((1 + reached) / (1 + len(usable)), len(usable), count <= draws + 1)
+    return Permutation((1 + reached) / (1 + len(usable)), len(usable), is_enumerated)
+
+
+def other_assignments(
+    real: NDArray[np.int64], strata: Sequence[str] | None, draws: int, seed: int
+) -> tuple[NDArray[np.int64], bool]:
+    """(n, G) first live phases (0: never) of LAs as they might have been drawn, and whether these are all.
+
+    real: (G,), as they were drawn. strata: (G,), phases are exchanged within; one stratum where None. Where there are
+    more than `draws` others, as many are drawn at random; else each other one is there once.
+    """
+    groups = len(real)
+    names = np.array(strata if strata is not None else [""] * groups)
+    members = [np.flatnonzero(names == name) for name in sorted(set(names.tolist()))]
+    live = [real[own][real[own] > 0] for own in members]
+    count = math.prod(
+        math.perm(len(own), len(days)) // math.prod(math.factorial(n) for n in np.bincount(days))
+        for own, days in zip(members, live, strict=True)
+    )
+    if count <= draws + 1:
+        ways = [
+            sorted(
+                {tuple(_assigned(len(own), c, days).tolist()) for c in permutations(range(len(own)), len(days))},
+            )
+            for own, days in zip(members, live, strict=True)
+        ]
+        order = np.argsort(np.concatenate(members))
+        every = {tuple(np.concatenate(way)[order].tolist()) for way in product(*ways)}
+        every.discard(tuple(real.tolist()))
+        return np.array(sorted(every), dtype=np.int64).reshape(-1, groups), True
+    generator = np.random.default_rng(seed)
+    drawn = np.zeros((draws, groups), dtype=np.int64)
+    for row in drawn:
+        for own, days in zip(members, live, strict=True):
+            row[own] = _assigned(len(own), generator.permutation(len(own))[: len(days)], days)
+    return drawn, False
 
 
 def _assigned(groups: int, chosen: object, live: NDArray[np.int64]) -> NDArray[np.int64]:
