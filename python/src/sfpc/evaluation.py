@@ -7,7 +7,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -20,25 +20,37 @@ import pandas as pd
 import scipy
 
 import sfpc
-from sfpc.cost_benefit.run import COST_BENEFIT_TABLES, CostBenefitResults, run_cost_benefit
+from sfpc.cost_benefit.run import COST_BENEFIT_TABLES, run_cost_benefit
 from sfpc.cost_benefit.survey import CostSurvey
 from sfpc.errors import SfpcError
 from sfpc.estimation.design import MISSING_COVARIATE_LIMIT
 from sfpc.estimation.inference import MINIMUM_TREATED_CLUSTERS
-from sfpc.grid import Grid, Outcome, estimate_grid, read_outcomes, stacked
+from sfpc.grid import Outcome, estimate_grid, read_outcomes, stacked
 from sfpc.marts import EvaluationSettings, fingerprints, open_marts, read_mart, read_settings
 from sfpc.matching.decisions import apply_decisions, data_versions, decisions_of
 from sfpc.matching.evidence import evidence_after_matching, evidence_on_trends
 from sfpc.matching.trends import excluded_treatment_las, rank_candidates
-from sfpc.power.run import POWER_TABLES, PowerResults, accepted_las, run_power
+from sfpc.power.run import POWER_TABLES, accepted_las, run_power
 from sfpc.progress import say, step
 from sfpc.results import RESULT_TABLES, as_result_table, write_json, write_matched_children, write_result_table
 from sfpc.strata import DECLARED_BINS, ChildMatching, match_children
+from sfpc.triangulation.run import run_triangulation
+from sfpc.triangulation.tables import STEPPED_WEDGE_TABLES, TRIANGULATION_TABLES
 
-# Marts that power, costs and benefits need besides those that the estimates are made from.
-ECONOMIC_MARTS = frozenset(
-    {"dim_economic_settings", "dim_unit_costs", "dim_price_indices", "dim_discount_rates", "fct_placement_mix"}
+# Marts that power, stepped wedge, costs and benefits need besides those that the estimates are made from.
+BEYOND_MARTS = frozenset(
+    {
+        "dim_economic_settings",
+        "dim_unit_costs",
+        "dim_price_indices",
+        "dim_discount_rates",
+        "fct_placement_mix",
+        "dim_randomisation",
+        "dim_design_assumptions",
+        "dim_external_estimates",
+    }
 )
+BEYOND_TABLES = (*POWER_TABLES, *STEPPED_WEDGE_TABLES, *TRIANGULATION_TABLES, *COST_BENEFIT_TABLES)
 _CODE = (
     "marts.py",
     "strata.py",
@@ -51,6 +63,7 @@ _CODE = (
     "estimation",
     "power",
     "cost_benefit",
+    "triangulation",
 )
 
 
@@ -85,6 +98,15 @@ class EvaluationResults:
     switching_values: pd.DataFrame
     cost_benefit_tornado: pd.DataFrame
     cost_benefit_draws: pd.DataFrame
+    stepped_wedge: pd.DataFrame
+    stepped_wedge_wedges: pd.DataFrame
+    stepped_wedge_leave_one_out: pd.DataFrame
+    stepped_wedge_checks: pd.DataFrame
+    triangulation_designs: pd.DataFrame
+    triangulation_agreement: pd.DataFrame
+    triangulation_pooled: pd.DataFrame
+    triangulation_assumptions: pd.DataFrame
+    triangulation_conclusion: pd.DataFrame
     la_ranking: pd.DataFrame
     matched_pairs: pd.DataFrame
     matched_trends: pd.DataFrame
@@ -174,11 +196,7 @@ def run(
         grid = estimate_grid(
             marts_db, programmes, outcomes, sets, excluded, roles, settings, workers, unfinished=unfinished
         )
-    with clock.step("Power, costs and benefits"), open_marts(marts_db) as connection:
-        economics = _economics(connection, programmes, outcomes, pairs, grid, survey)
-
     tables = {
-        **economics,
         "effects": grid.effects,
         "inference": grid.inference,
         **grid.around,
@@ -188,6 +206,8 @@ def run(
         **evidence,
         **_matching_tables(matching),
     }
+    with clock.step("Power, stepped wedge, costs and benefits"), open_marts(marts_db) as connection:
+        tables |= _beyond(connection, programmes, outcomes, tables, survey)
     tables = {name: as_result_table(name, table, run_id) for name, table in tables.items()}
     with clock.step("Writing results"):
         for name in RESULT_TABLES:
@@ -200,42 +220,43 @@ def run(
     return EvaluationResults(run_id=run_id, results_dir=results_dir, run_record=record, **cast(Any, tables))
 
 
-def _economics(
+def _beyond(
     connection: duckdb.DuckDBPyConnection,
     programmes: list[str],
     outcomes: list[Outcome],
-    pairs: pd.DataFrame,
-    grid: Grid,
+    results: Mapping[str, pd.DataFrame],
     survey: CostSurvey | None,
 ) -> dict[str, pd.DataFrame]:
-    """Power and, of the primary outcome, costs and benefits of every estimated programme (FV.POWER.1, FV.CBA.1)."""
-    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in (*POWER_TABLES, *COST_BENEFIT_TABLES, "sentences")}
+    """What rests on the effects: power and, of the primary outcome, the other design, costs and benefits.
 
-    def add(topic: str, found: PowerResults | CostBenefitResults) -> None:
-        for name, table in found.tables().items():
+    FV.POWER.1, FV.TRI.1, FV.TRI.2, FV.CBA.1 and FV.CBA.2; for every programme with an effect. The effect that is valued
+    is the pooled one where the two designs agree, else the primary one (methods D44).
+    """
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in (*BEYOND_TABLES, "sentences")}
+
+    def add(topic: str, programme: str, found: dict[str, pd.DataFrame], sentences: Sequence[str]) -> None:
+        for name, table in found.items():
             parts[name].append(table)
-        parts["sentences"].append(
-            pd.DataFrame(
-                {
-                    "programme_id": found.programme_id,
-                    "topic": topic,
-                    "position": range(len(found.sentences)),
-                    "sentence": found.sentences,
-                }
-            )
-        )
+        about = {"programme_id": programme, "topic": topic, "position": range(len(sentences)), "sentence": sentences}
+        parts["sentences"].append(pd.DataFrame(about))
 
     held = {row[0] for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
-    absent = sorted(ECONOMIC_MARTS - held)
-    estimated = set(grid.effects["programme_id"])
+    absent = sorted(BEYOND_MARTS - held)
     if absent:
-        say(f"  no power, costs and benefits: these marts were built without {', '.join(absent)} (make build)")
-        estimated = set()
+        say(f"  no power, stepped wedge, costs and benefits: these marts lack {', '.join(absent)} (make build)")
+    estimated = set() if absent else set(results["effects"]["programme_id"])
     for programme in (programme for programme in programmes if programme in estimated):
-        comparators = accepted_las(pairs, programme)
-        add("power", run_power(connection, programme, comparators=comparators, inference=grid.inference))
-        if any(outcome.is_primary for outcome in outcomes):
-            add("costs and benefits", run_cost_benefit(connection, programme, grid.effects, survey))
+        comparators = accepted_las(results["matched_pairs"], programme)
+        power = run_power(connection, programme, comparators=comparators, inference=results["inference"])
+        add("power", programme, power.tables(), power.sentences)
+        if not any(outcome.is_primary for outcome in outcomes):
+            continue
+        other = run_triangulation(connection, programme, results)
+        add("triangulation", programme, other.tables(), other.sentences)
+        if other.wedge is not None:
+            add("stepped wedge", programme, other.wedge.tables(), other.wedge.sentences)
+        costs = run_cost_benefit(connection, programme, results["effects"], survey, effect=other.effect())
+        add("costs and benefits", programme, costs.tables(), costs.sentences)
     return {name: stacked(name, tables) for name, tables in parts.items()}
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from sfpc.cost_benefit.run import COST_BENEFIT_TABLES
 from sfpc.power.run import POWER_TABLES
+from sfpc.triangulation.tables import STEPPED_WEDGE_TABLES, TRIANGULATION_TABLES
 
 # Columns and DuckDB types of every results table. The types are declared, not inferred: a column
 # that happens to be empty in one run keeps its type.
@@ -345,7 +346,7 @@ RESULT_TABLES: Mapping[str, Mapping[str, str]] = {
     },
     **{
         name: {"run_id": "varchar", **columns}
-        for tables in (POWER_TABLES, COST_BENEFIT_TABLES)
+        for tables in (POWER_TABLES, COST_BENEFIT_TABLES, STEPPED_WEDGE_TABLES, TRIANGULATION_TABLES)
         for name, columns in tables.items()
     },
 }

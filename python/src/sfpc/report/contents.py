@@ -50,6 +50,7 @@ def report_of(inputs: Inputs) -> Report:
         Section("sensitivity", "Does the result depend on how it was found?", _sensitivity(held)),
         Section("missing", "What is not known of some children", _missing(held)),
         Section("power", "How small an effect could have been found", _per_programme(held, economics.power)),
+        Section("triangulation", "What another design says", _per_programme(held, economics.other_design)),
         Section("costs", "What it costs and what it saves", _per_programme(held, economics.costs)),
         Section("data", "The data and their quality", _data(inputs, held)),
         Section("recovery", "Does the method find a known effect?", _recovery(inputs)),

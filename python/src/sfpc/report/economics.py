@@ -1,4 +1,4 @@
-"""The sections on power, on costs and benefits and on the analysis plan, from the results of the run."""
+"""The sections on power, on the other design, on costs and benefits and on the analysis plan."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sfpc.power.run import PowerResults
 from sfpc.power.section import power_section
 from sfpc.report import words
 from sfpc.report.document import Block, Fold, Items, Picture, Text
-from sfpc.report.study import Study
-from sfpc.report.tables import Row, Table, text
+from sfpc.report.study import Study, confidence
+from sfpc.report.tables import Row, Table, number, text
 
 _TARGET = "power_target"
 
@@ -54,6 +54,118 @@ def costs(study: Study) -> list[Block]:
         first,
         Fold("By LA, by line of cost, and how far the result hangs on each figure", others),
     ]
+
+
+def other_design(study: Study) -> list[Block]:
+    """The stepped wedge on the treatment LAs alone, and whether the two designs agree (FV.TRI.1, FV.TRI.2)."""
+    results = study.inputs.results
+    said = _sentences(results, study.programme_id, "triangulation")
+    if not said:
+        return []
+
+    def mine(name: str) -> pd.DataFrame:
+        return results[name][results[name]["programme_id"] == study.programme_id]
+
+    designs = Table(
+        f"designs-{study.key}",
+        "The effect by either design",
+        [
+            text("Design"),
+            text("Unit"),
+            number("Estimate"),
+            number(f"{confidence(study.inputs)} interval"),
+            number("p"),
+            number("LAs"),
+            number("Children"),
+            text("Inference"),
+        ],
+        [
+            Row(
+                [
+                    words.sentence(str(row["label"])),
+                    str(row["scale"]),
+                    words.decimal(row["estimate"]),
+                    words.interval(row["ci_low"], row["ci_high"]),
+                    words.p_value(row["p_value"]),
+                    _count(row["la_count"]),
+                    _count(row["children_count"]),
+                    str(row["inference_method"]),
+                ]
+            )
+            for _, row in mine("triangulation_designs").iterrows()
+        ],
+    )
+    pooled = Table(
+        f"pooled-{study.key}",
+        "The two designs pooled; empty where the rule does not allow it",
+        [text("Method"), number("Weight of the main design"), number("Estimate"), number("Interval"), text("Why not")],
+        [
+            Row(
+                [
+                    words.sentence(str(row["method"])),
+                    words.decimal(row["did_weight"]),
+                    words.decimal(row["estimate"]),
+                    words.interval(row["ci_low"], row["ci_high"]),
+                    "" if pd.isna(row["reason"]) else str(row["reason"]),
+                ]
+            )
+            for _, row in mine("triangulation_pooled").iterrows()
+        ],
+    )
+    assumed = Table(
+        f"assumptions-{study.key}",
+        "What each design assumes, and what these data say of it",
+        [text("Design"), text("Assumption"), text("Decides"), text("Status"), text("Evidence of this run")],
+        [
+            Row(
+                [
+                    words.plain(str(row["design"])),
+                    str(row["wording"]),
+                    "gate" if row["is_gate"] else "",
+                    words.plain(str(row["status"])),
+                    "" if pd.isna(row["evidence"]) else str(row["evidence"]),
+                ]
+            )
+            for _, row in mine("triangulation_assumptions").iterrows()
+        ],
+    )
+    blocks: list[Block] = [*(Text(line) for line in said), designs, pooled, assumed]
+    wedge = _sentences(results, study.programme_id, "stepped wedge")
+    if wedge:
+        models = Table(
+            f"stepped-wedge-{study.key}",
+            "The stepped wedge by model and method of inference",
+            [
+                text("Model"),
+                text("Covariates"),
+                text("Unit"),
+                text("Inference"),
+                number("Estimate"),
+                number("Interval"),
+                number("p"),
+            ],
+            [
+                Row(
+                    [
+                        words.plain(str(row["model"])),
+                        str(row["covariates"]),
+                        str(row["scale"]),
+                        str(row["inference_method"]),
+                        words.decimal(row["estimate"]),
+                        words.interval(row["ci_low"], row["ci_high"]),
+                        words.p_value(row["p_value"]),
+                    ],
+                    "chosen" if row["is_primary"] and row["is_primary_method"] else "",
+                )
+                for _, row in mine("stepped_wedge").iterrows()
+            ],
+        )
+        blocks.append(Fold("The stepped wedge in full", [*(Text(line) for line in wedge), models]))
+    return blocks
+
+
+def _count(value: float) -> str:
+    return words.DASH if pd.isna(value) else words.whole(float(value))
 
 
 def plan(status: PlanStatus) -> list[Block]:

@@ -39,6 +39,7 @@ from sfpc.triangulation.rule import (
     joint_covariance,
     pool_two,
 )
+from sfpc.triangulation.tables import TRIANGULATION_TABLES
 from sfpc.triangulation.wedge import SteppedWedgeResults, mart_of, run_stepped_wedge, text_setting
 
 CLAUSE = "FV.TRI.1"
@@ -61,90 +62,6 @@ EVIDENCE_TABLES = (
 )
 # An effect that is estimated anew must equal the one in the results to this share of its size.
 SAME_ESTIMATE = 1e-4
-
-# Columns and DuckDB types of the tables, in the form of `sfpc.results.RESULT_TABLES` (which adds run_id).
-TRIANGULATION_TABLES: Mapping[str, Mapping[str, str]] = {
-    "triangulation_designs": {
-        "programme_id": "varchar",
-        "outcome_id": "varchar",
-        "design": "varchar",
-        "label": "varchar",
-        "scale": "varchar",
-        "estimate": "double",
-        "standard_error": "double",
-        "ci_low": "double",
-        "ci_high": "double",
-        "p_value": "double",
-        "degrees_of_freedom": "double",
-        "inference_method": "varchar",
-        "la_count": "bigint",
-        "treated_la_count": "bigint",
-        "children_count": "bigint",
-        "gates": "varchar",
-        "clause": "varchar",
-    },
-    "triangulation_agreement": {
-        "programme_id": "varchar",
-        "outcome_id": "varchar",
-        "covariance_from": "varchar",
-        "correlation": "double",
-        "covariance": "double",
-        "shared_la_count": "bigint",
-        "scale": "varchar",
-        "difference": "double",
-        "standard_error": "double",
-        "z": "double",
-        "p_value": "double",
-        "t_p_value": "double",
-        "detectable_difference": "double",
-        "is_same_sign": "boolean",
-        "do_intervals_overlap": "boolean",
-        "is_difference_small": "boolean",
-        "is_aligned": "boolean",
-        "clause": "varchar",
-    },
-    "triangulation_pooled": {
-        "programme_id": "varchar",
-        "outcome_id": "varchar",
-        "method": "varchar",
-        "correlation": "double",
-        "did_weight": "double",
-        "scale": "varchar",
-        "estimate": "double",
-        "standard_error": "double",
-        "ci_low": "double",
-        "ci_high": "double",
-        "p_value": "double",
-        "degrees_of_freedom": "double",
-        "is_headline": "boolean",
-        "reason": "varchar",
-        "clause": "varchar",
-    },
-    "triangulation_assumptions": {
-        "programme_id": "varchar",
-        "outcome_id": "varchar",
-        "design": "varchar",
-        "assumption_id": "varchar",
-        "wording": "varchar",
-        "is_gate": "boolean",
-        "status": "varchar",
-        "p_value": "double",
-        "test_count": "bigint",
-        "evidence": "varchar",
-        "clause": "varchar",
-    },
-    "triangulation_conclusion": {
-        "programme_id": "varchar",
-        "outcome_id": "varchar",
-        "conclusion": "varchar",
-        "did_gates": "varchar",
-        "other_design": "varchar",
-        "other_gates": "varchar",
-        "is_aligned": "boolean",
-        "sentence": "varchar",
-        "clause": "varchar",
-    },
-}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 import duckdb
@@ -23,6 +22,7 @@ from sfpc.estimation.stepped_wedge import (
 )
 from sfpc.grid import MONTH, PHASE, TERMS, Calendar, Outcome, terms_sql
 from sfpc.marts import ANALYSIS, SCHEMA, EvaluationSettings
+from sfpc.triangulation.tables import STEPPED_WEDGE_TABLES
 
 CLAUSE = "FV.TRI.2"
 ADJUSTED, UNADJUSTED = "children's covariates", "none"
@@ -33,78 +33,6 @@ QUARTER, _IS_LEAD, _IS_LATE, _SAMPLE = "quarter_number", "is_lead", "is_late", "
 # would take up what tells a wedge from the next (FV.TRI.2).
 WEDGE_TERMS = replace(TERMS, periods=(QUARTER,), linear=("age_years", "previous_cpp_count"))
 _BARE = replace(WEDGE_TERMS, categorical=(), linear=())
-
-# Columns and DuckDB types of the tables, in the form of `sfpc.results.RESULT_TABLES` (which adds run_id).
-STEPPED_WEDGE_TABLES: Mapping[str, Mapping[str, str]] = {
-    "stepped_wedge": {
-        "programme_id": "varchar",
-        "outcome_id": "varchar",
-        "model": "varchar",
-        "covariates": "varchar",
-        "scale": "varchar",
-        "inference_method": "varchar",
-        "is_primary": "boolean",
-        "is_primary_method": "boolean",
-        "estimate": "double",
-        "standard_error": "double",
-        "ci_low": "double",
-        "ci_high": "double",
-        "p_value": "double",
-        "degrees_of_freedom": "double",
-        "la_sd_log_odds": "double",
-        "la_count": "bigint",
-        "wedge_count": "bigint",
-        "period_count": "bigint",
-        "children_count": "bigint",
-        "treated_children_count": "bigint",
-        "order_count": "bigint",
-        "smallest_p_value": "double",
-        "note": "varchar",
-        "clause": "varchar",
-    },
-    "stepped_wedge_wedges": {
-        "programme_id": "varchar",
-        "outcome_id": "varchar",
-        "wedge": "bigint",
-        "la_id": "varchar",
-        "go_live_date": "date",
-        "stratum": "varchar",
-        "is_order_kept": "boolean",
-        "quarters_before": "bigint",
-        "quarters_after": "bigint",
-        "children_before": "bigint",
-        "children_after": "bigint",
-        "mean_before": "double",
-        "mean_after": "double",
-        "scale": "varchar",
-        "clause": "varchar",
-    },
-    "stepped_wedge_leave_one_out": {
-        "programme_id": "varchar",
-        "outcome_id": "varchar",
-        "la_id": "varchar",
-        "model": "varchar",
-        "scale": "varchar",
-        "estimate": "double",
-        "clause": "varchar",
-    },
-    "stepped_wedge_checks": {
-        "programme_id": "varchar",
-        "outcome_id": "varchar",
-        "check": "varchar",
-        "scale": "varchar",
-        "inference_method": "varchar",
-        "estimate": "double",
-        "standard_error": "double",
-        "ci_low": "double",
-        "ci_high": "double",
-        "p_value": "double",
-        "degrees_of_freedom": "double",
-        "children_count": "bigint",
-        "note": "varchar",
-        "clause": "varchar",
-    },
-}
 
 
 @dataclass(frozen=True)
