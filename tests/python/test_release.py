@@ -353,6 +353,14 @@ def test_a_mean_of_a_few_children_does_not_follow_from_that_of_all() -> None:
     assert column(only(replace(offer, frame=enough, shows_children=False)), "mean").count(MARK) == 2
 
 
+def test_with_the_children_of_a_row_goes_their_mean() -> None:
+    frame = pd.DataFrame({"group": ["a", "b", "c", "all"], "children": [3, 100, 90, 193], "mean": [1.0, 2.0, 3.0, 2.4]})
+    offer = Offer("t", "t", Statistic.VALUE, frame, totals("group"), "p", values={"mean": 1}, adds_up=True)
+    rows = only(offer, rules="dfe_publication").frame.to_dict("records")
+    lost = [row for row in rows if row["children"] == "c"]
+    assert len(lost) > 1 and all(row["mean"] == "c" for row in lost)
+
+
 def test_whoever_sees_a_rate_knows_that_enough_children_are_without_the_event() -> None:
     """20 children (18 to 22), 10 with the event (10 to 12) and at least 12 without: exactly 22, 10 and 12."""
     rules = replace(profile(), non_event_minimum=12)

@@ -23,9 +23,9 @@ from release_worlds import children, door, profile, table, totals
 from sfpc.release.audit import Guarded, audit
 from sfpc.release.door import Release
 from sfpc.release.judge import FEW, TO_PROTECT, ReleasedTable, judge
-from sfpc.release.masks import hidden_children, hidden_events, hidden_values
+from sfpc.release.masks import hidden_children, hidden_events, hidden_values, interval
 from sfpc.release.profiles import Profile
-from sfpc.release.tables import Offer, RefusedError, Statistic, lay_out, of_children
+from sfpc.release.tables import Cube, Dimension, Offer, RefusedError, Statistic, lay_out, of_children
 
 EVENT = "has_event"
 # What an attacker reads out of a published number: everything that rounds to it and is not hidden.
@@ -202,6 +202,75 @@ def test_four_twelves_are_not_given_away_by_their_total() -> None:
     assert {(e.low, e.high) for e in exposed} == {(12, 12)}
     (released,) = judge([table([12, 12, 12, 12])], rules).tables
     assert rules.marker in set(released.frame["children"])
+
+
+def cube(names: str, leaves: Sequence[Sequence[str]], counts: Any) -> Cube:
+    numbers = np.array(counts, dtype=np.int64)
+    groups = tuple(() for _ in names)
+    return Cube("p", (), tuple(names), tuple(map(tuple, leaves)), groups, numbers, np.zeros(numbers.shape, dtype=bool))
+
+
+def test_the_audit_finds_what_counting_every_possible_table_finds() -> None:
+    """All tables of two by two with up to 24 children a cell, against the audit's two worlds."""
+    names = [("a0", "b0"), ("a0", "b1"), ("a1", "b0"), ("a1", "b1")]
+    grid = np.stack(np.meshgrid(*[np.arange(25)] * 4, indexing="ij"), axis=-1).reshape(-1, 4)
+    exposed_somewhere = safe_somewhere = 0
+    for seed in range(25):
+        draws = np.random.default_rng(seed)
+        counts = draws.integers(0, 7, size=4)
+        table_ = cube("ab", [("a0", "a1"), ("b0", "b1")], counts.reshape(2, 2))
+        base = int(draws.choice([1, 3, 5]))
+        cells = {
+            key: np.array([all(level in name for _, level in key) for name in names], dtype=float)
+            for key in table_.sums
+        }
+        known, possible = {}, np.ones(len(grid), dtype=bool)
+        for key, line in cells.items():
+            count = int(line @ counts)
+            # The whole is always told, so that every table is among those that are counted.
+            if key and draws.random() < 0.5:
+                continue
+            known["p", key] = interval(count, base, 0)
+            values = grid @ line
+            possible &= (values >= known["p", key][0]) & (values <= known["p", key][1])
+        if int(known["p", ()][1]) > 24:
+            continue
+        guarded = [Guarded(("p", key), int(line @ counts), int(draws.integers(1, 6))) for key, line in cells.items()]
+        guarded = guarded[:8]
+        reach = {key: (grid[possible] @ line).astype(int) for key, line in cells.items()}
+        truth = {g.key: (reach[g.key[1]].min(), reach[g.key[1]].max()) for g in guarded}
+        narrow = {g.key: truth[g.key] for g in guarded if truth[g.key][1] - truth[g.key][0] < g.width}
+        found = {e.key: (e.low, e.high) for e in audit([table_], known, guarded)}
+        assert found == narrow, seed
+        exposed_somewhere += len(narrow)
+        safe_somewhere += len(guarded) - len(narrow)
+    assert exposed_somewhere > 5 and safe_somewhere > 5
+
+
+def test_three_tables_tell_more_than_each_pair_of_them() -> None:
+    """a by c and b by c leave 3 to 6 for a cell of a by b; their totals alone leave 0 to 6."""
+    ab = cube("ab", [("a0", "a1"), ("b0", "b1")], [[4, 2], [22, 21]])
+    ac = cube("ac", [("a0", "a1"), ("c0", "c1")], [[6, 0], [3, 40]])
+    bc = cube("bc", [("b0", "b1"), ("c0", "c1")], [[6, 20], [3, 20]])
+    known = {("p", key): (float(n), float(n)) for held in (ac, bc) for key, n in held.sums.items() if len(key) == 2}
+    secret = Guarded(("p", (("a", "a0"), ("b", "b0"))), 4, 4)
+    (exposed,) = audit([ab, ac, bc], known, [secret])
+    assert (exposed.low, exposed.high) == (3, 6)
+    without_c = {("p", key): (float(n), float(n)) for key, n in ab.sums.items() if len(key) == 1}
+    assert audit([ab], without_c, [secret]) == []
+
+
+def test_tables_that_share_a_cell_that_neither_shows_are_linked() -> None:
+    """Two tables without totals: the children of the one add up to those of the other, so 53 less 50 is known."""
+    one = replace(table({"a0": 3, "a1": 50}, "one"), frame=pd.DataFrame({"group": ["a0", "a1"], "children": [3, 50]}))
+    one = replace(one, dimensions=(Dimension("group"),))
+    frame = pd.DataFrame({"other": ["b0", "b1"], "children": [20, 33]})
+    two = Offer("two", "t", Statistic.COUNT, frame, (Dimension("other"),), "everybody")
+    rules = profile("dfe_publication")
+    found = judge([one, two], rules)
+    shown = [value for held in found.tables for value in held.frame["children"]]
+    assert shown.count(rules.marker) + 2 * len(found.refused) > 1, "one more has to go"
+    assert list(judge([one], rules).tables[0].frame["children"]) == ["c", 50]
 
 
 def oracle(rows: pd.DataFrame, names: Sequence[str]) -> dict[tuple[str, ...], dict[str, Any]]:
