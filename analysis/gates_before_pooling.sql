@@ -1,4 +1,5 @@
--- Which assumptions must hold before two estimates are pooled, and for which outcomes is there an estimate from elsewhere?
+-- Which assumptions must hold before two estimates are pooled, and for which outcomes is there an estimate from
+-- elsewhere?
 select
     assumptions.design,
     assumptions.assumption_id,
@@ -13,5 +14,5 @@ select
 from {{ ref('dim_design_assumptions') }} as assumptions
 left join {{ ref('dim_external_estimates') }} as external_estimates on assumptions.design = 'external'
 order by
-    assumptions.design, assumptions.is_gate desc, assumptions.assumption_id,
-    external_estimates.programme_id nulls last, external_estimates.outcome_id nulls last
+    assumptions.design asc, assumptions.is_gate desc, assumptions.assumption_id asc,
+    external_estimates.programme_id asc nulls last, external_estimates.outcome_id asc nulls last

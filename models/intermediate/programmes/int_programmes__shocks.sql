@@ -1,7 +1,7 @@
 -- Events that may move an outcome for reasons other than the programme (FV.MATCH.6): the register's own rows, and what
 -- other seeds know already: reorganisations, Ofsted judgements, other whole-system programmes. Null area: all of them.
--- Of its own: a break in one LA that a sensitivity analysis leaves out (FV.SENS.6). A routine judgement is none, and the
--- roll-out of a programme that is evaluated here is the treatment.
+-- Of its own: a break in one LA that a sensitivity analysis leaves out (FV.SENS.6). A routine judgement is none, and
+-- the roll-out of a programme that is evaluated here is the treatment.
 with listed as (
     select
         shock_date,

@@ -1,5 +1,5 @@
--- How the order of going live was drawn, by treatment LA, and whether it was kept: the rank of the date drawn and of the
--- real one within the stratum (FV.TRI.1). Where a date drawn is not known, neither is that.
+-- How the order of going live was drawn, by treatment LA, and whether it was kept: the rank of the date drawn and of
+-- the real one within the stratum (FV.TRI.1). Where a date drawn is not known, neither is that.
 with drawn as (
     select
         areas.programme_id,
