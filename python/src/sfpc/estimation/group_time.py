@@ -188,11 +188,10 @@ def probability_limit(autoregression: NDArray[np.float64], periods: int) -> NDAr
     order = len(autoregression)
     centre = np.eye(periods) - 1.0 / periods
     moments = centre @ _autocovariance(autoregression, periods) @ centre
-    a, b = np.zeros((order, order)), np.zeros(order)
-    for t in range(order, periods):
-        lags = t - np.arange(1, order + 1)
-        a += moments[np.ix_(lags, lags)]
-        b += moments[lags, t]
+    # Sums over periods of the products of lags i and j, along diagonals; lag 0 is the period itself.
+    lagged = [slice(order - lag, periods - lag) for lag in range(order + 1)]
+    a = np.array([[np.trace(moments[i, j]) for j in lagged[1:]] for i in lagged[1:]])
+    b = np.array([np.trace(moments[i, lagged[0]]) for i in lagged[1:]])
     return np.asarray(np.linalg.solve(a, b), dtype=np.float64)
 
 

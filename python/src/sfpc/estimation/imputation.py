@@ -55,8 +55,11 @@ def fit_imputation(cells: pd.DataFrame, terms: Terms) -> ImputationFit:
     analytic error collapses when every LA is a cohort of its own, so the error here is the jackknife over LAs
     (Cameron and Miller 2015, section VI.B).
     """
-    design = build_design(cells, terms)
-    children = cells[CELL_COUNT].to_numpy(dtype=np.int64)
+    return impute_design(build_design(cells, terms), cells[CELL_COUNT].to_numpy(dtype=np.int64))
+
+
+def impute_design(design: Design, children: NDArray[np.int64]) -> ImputationFit:
+    """Fit to a design; children (cells,) is how many each cell stands for. See `fit_imputation`."""
     parts = _parts(design)
     estimate, imputed = _effect_on_treated(parts, None, children)
     clusters = len(design.cluster_names)

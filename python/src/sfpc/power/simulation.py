@@ -218,7 +218,8 @@ class _Design:
 
     def sums(self, moment: NDArray[np.float64]) -> ClusterSums:
         """One study in the form of the estimation layer."""
-        return ClusterSums(self.gram, moment, self.gram.shape[1] - 1, self.factor)
+        count = self.gram.shape[1]
+        return ClusterSums(self.gram, moment, count - 1, self.factor, np.arange(count))
 
 
 def _row_of_effect(gram: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
