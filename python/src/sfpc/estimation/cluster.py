@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from sfpc.estimation.result import Result
+
 CR1_T = "CR1 by LA, t(G-1)"
 
 
@@ -34,7 +36,7 @@ class ClusterCovariance:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Result):
     """One number with its inference; every field is NaN where it is undefined.
 
     `estimate`, `standard_error`, `ci_low` and `ci_high` share one unit; `p_value` is two-sided.

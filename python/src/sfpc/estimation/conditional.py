@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit
 
 from sfpc.estimation.cluster import ClusterCovariance, Estimate, cluster_covariance, infer
 from sfpc.estimation.design import independent_of
+from sfpc.estimation.result import Result, coefficient_table
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -31,12 +33,13 @@ CONVERGENCE_TOLERANCE = 1e-14
 LARGEST_ERROR = 50.0
 # Strata are worked through in pieces of at most this many numbers.
 PIECE = 4_000_000
-# Where no stratum has more types of children than this, counts of types take the place of children.
-MOST_TYPES = 10
+# A step of the recursion over types of children is this many times as fast as one over children: it is a product of
+# matrices.
+TYPES_ADVANTAGE = 10.0
 
 
 @dataclass(frozen=True)
-class ConditionalFit:
+class ConditionalFit(Result):
     """A conditional logit.
 
     Attributes
@@ -64,6 +67,10 @@ class ConditionalFit:
     event_count: int
     dropped: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def tidy(self) -> pd.DataFrame:
+        """A row per coefficient: term, estimate, standard_error (CR1 by LA), in units of the coefficient."""
+        return coefficient_table(self.names, self.coefficients, self.covariance.matrix)
 
     def log_odds_effect(self, name: str, level: float) -> Estimate:
         """Return the coefficient of a column in log odds (`exponentiated()` for the odds ratio); NaN if undefined.
@@ -329,13 +336,15 @@ class _Types:
 
     @classmethod
     def of(cls, x: Array, code: Codes, few: Codes) -> _Types | None:
-        """few: (strata,), events or, where these are fewer, the others. None where strata have many types."""
+        """few: (strata,), events or, where these are fewer, the others. None where children one by one are faster."""
         _, row_code = np.unique(x, axis=0, return_inverse=True)
         key = code * (int(row_code.max()) + 1) + row_code
         _, rows, type_of, size = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
         stratum = code[rows]
         held = np.bincount(stratum, minlength=len(few))
-        if held.max() > MOST_TYPES:
+        by_type = float(np.sum(held**3.0 * (few + 1.0) ** 2))
+        by_child = float(np.sum(np.bincount(code) * (few + 1.0))) * x.shape[1] ** 2
+        if by_type > TYPES_ADVANTAGE * by_child:
             return None
         first = np.concatenate([[0], np.cumsum(held)[:-1]])
         batches = []

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sfpc.estimation.cluster import Estimate, infer, runs, small_sample_factor
 from sfpc.estimation.design import Design, independent_of
 from sfpc.estimation.logit import HeldFit, LogitFit, fit_with_effect_held
+from sfpc.estimation.result import Result
 
 CR2_T = "CR2 by LA, Satterthwaite"
 CR3_T = "CR3 (jackknife) by LA, t(G-1)"
@@ -178,7 +179,7 @@ def leave_one_out(sums: ClusterSums) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeftOut(Result):
     """The effect without one LA: its name, whether any of its children are treated, and the wild cluster bootstrap."""
 
     la: str
@@ -232,7 +233,7 @@ def _identified(sums: ClusterSums, left_out: int) -> NDArray[np.int64] | None:
 
 
 @dataclass(frozen=True)
-class WildBootstrap:
+class WildBootstrap(Result):
     """Result of the bootstrap, in units of the outcome.
 
     Attributes
@@ -392,7 +393,7 @@ def _with_observed(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class ScoreBootstrap:
+class ScoreBootstrap(Result):
     """Result of the score bootstrap.
 
     Attributes

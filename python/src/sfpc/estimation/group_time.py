@@ -16,6 +16,7 @@ from scipy import linalg, optimize
 
 from sfpc.estimation.cluster import Estimate, infer
 from sfpc.estimation.design import Design, independent_columns
+from sfpc.estimation.result import Result
 
 FGLS_T = "feasible GLS with AR({order}) errors, CR by LA, t(G-1)"
 
@@ -26,7 +27,7 @@ WITHIN_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class GroupTimeFit:
+class GroupTimeFit(Result):
     """The effect from LA-by-period means.
 
     Attributes

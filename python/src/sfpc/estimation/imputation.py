@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sfpc.estimation.cluster import Estimate, infer
 from sfpc.estimation.design import CELL_COUNT, Design, Terms, build_design, independent_of
+from sfpc.estimation.result import Result
 
 JACKKNIFE_T = "jackknife over LAs, t(G-1)"
 
@@ -24,7 +25,7 @@ PREDICTION_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class ImputationFit:
+class ImputationFit(Result):
     """Effect on the treated children whose outcome without the programme the untreated can predict.
 
     Attributes

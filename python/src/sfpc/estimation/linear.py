@@ -5,23 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from sfpc.estimation.cluster import ClusterCovariance, Estimate, cluster_covariance, infer
 from sfpc.estimation.design import Design
-
+from sfpc.estimation.result import Result, coefficient_table
 
 # Rows of the QR decomposition taken at a time.
 PIECE = 2_048
 
 
 @dataclass(frozen=True)
-class LinearFit:
+class LinearFit(Result):
     """Coefficients (K,) in units of the outcome, in the order of `design.names`."""
 
     design: Design
     coefficients: NDArray[np.float64]
     covariance: ClusterCovariance
+
+    def tidy(self) -> pd.DataFrame:
+        """A row per coefficient: term, estimate, standard_error (CR1 by LA), in units of the coefficient."""
+        return coefficient_table(self.design.names, self.coefficients, self.covariance.matrix)
 
     def effect(self, significance_level: float) -> Estimate:
         """Return b1, in units of the outcome; NaN where the treatment is not identified."""

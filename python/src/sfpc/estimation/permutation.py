@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sfpc.estimation.cluster import small_sample_factor
 from sfpc.estimation.design import Design
 from sfpc.estimation.few_clusters import RANK_TOLERANCE, TIE_TOLERANCE, by_cluster
+from sfpc.estimation.result import Result
 
 PERMUTATION = "permutation over LAs"
 # Assignments worked out at a time: their sums by LA should stay small.
@@ -23,7 +24,7 @@ PIECE = 256
 
 
 @dataclass(frozen=True)
-class Permutation:
+class Permutation(Result):
     """Result of the test.
 
     Attributes

@@ -10,14 +10,17 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
 
 import sfpc
 from sfpc.errors import SfpcError
@@ -59,7 +62,7 @@ class Settings:
         the share that its row names.
     logit_share: of them also estimated by logit and imputation.
     bootstrap_draws, permutation_draws: within a study, where patterns or assignments are not all used.
-    power_draws: studies per point of the power curve; a quarter of them by the wild bootstrap.
+    power_draws: studies per point of the power curve.
     seed: of everything.
     """
 
@@ -170,7 +173,7 @@ def _do(batch: _Batch, folder: Path) -> None:
 
 
 def _read(file: Path) -> pd.DataFrame:
-    return pd.read_csv(file, float_precision="round_trip")
+    return pd.read_csv(file)
 
 
 def _run(batches: list[_Batch], folder: Path, workers: int) -> Iterator[_Batch]:
@@ -197,14 +200,11 @@ def power_curve(design: SimulatedDesign, settings: Settings) -> pd.DataFrame:
 
     Source: FV.POWER.1; `sfpc.power.simulation.simulate_power`.
     """
-    from scipy import stats
-
     plain = design.rollout
 
-    def sizes(count: int) -> np.ndarray:
-        return design.children_per_quarter * np.exp(
-            design.size_log_sd * stats.norm.ppf((np.arange(count) + 0.5) / count)
-        )
+    def sizes(count: int) -> NDArray[np.float64]:
+        quantiles = stats.norm.ppf((np.arange(count) + 0.5) / count)
+        return np.asarray(design.children_per_quarter * np.exp(design.size_log_sd * quantiles), dtype=np.float64)
 
     per_la = np.concatenate([sizes(design.treated_las), sizes(design.comparison_las)])
     rollout = Rollout(
@@ -218,7 +218,7 @@ def power_curve(design: SimulatedDesign, settings: Settings) -> pd.DataFrame:
             [-size for size in POWER_AT],
             LEVEL,
             settings.seed + 1,
-            bootstrap_replications=settings.power_draws // 4,
+            bootstrap_replications=settings.power_draws,
             bootstrap_draws=settings.bootstrap_draws,
         )
     )
@@ -330,7 +330,7 @@ def _effect(design: SimulatedDesign) -> str:
     return size if steps == 1 else f"{size}, reached after {steps} quarters"
 
 
-def _row(row: dict[str, float]) -> str:
+def _row(row: Mapping[Hashable, Any]) -> str:
     null = f"{_pct(row['size'])} ± {100 * row['size_error']:.1f}" if np.isfinite(row["size"]) else "–"
     covers = f"{_pct(row['coverage'])} ± {100 * row['coverage_error']:.1f}" if np.isfinite(row["coverage"]) else "–"
     bias = f"{100 * row['bias']:+.3f} ± {100 * row['bias_error']:.3f}" if np.isfinite(row["bias"]) else "–"

@@ -11,6 +11,7 @@ import zlib
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -106,9 +107,12 @@ class SimulatedDesign:
         )
 
 
-def read_designs() -> list[SimulatedDesign]:
-    """The rows of designs.csv, the reference design first. ValueError where go-live days and treated LAs disagree."""
-    text = resources.files("sfpc.simulation").joinpath("designs.csv")
+def read_designs(file: Path | None = None) -> list[SimulatedDesign]:
+    """The rows of designs.csv (or of another file of its columns), the reference design first.
+
+    ValueError where the days of go-live are not as many as the treated LAs, or the scale of an effect is not known.
+    """
+    text = file or resources.files("sfpc.simulation").joinpath("designs.csv")
     with text.open(encoding="utf-8") as handle:
         rows = pd.read_csv(handle, parse_dates=["first_quarter"]).to_dict("records")
     found = []

@@ -119,9 +119,9 @@ def canaries(summary: pd.DataFrame) -> dict[str, tuple[float, float, bool]]:
     summary: rows of one design.
     """
     found = {}
-    linear = summary[summary["model"] == LINEAR].set_index("inference_method")
+    linear = summary[summary["model"] == LINEAR].set_index("inference_method")["size"].to_dict()
     for method, limit in CANARIES.items():
-        size = float(linear.loc[method, "size"])
+        size = float(linear[method])
         found[method] = (size, limit, size > limit)
     return found
 
