@@ -13,6 +13,8 @@ SEED ?= 20210701
 RETURNS ?=
 CLAUSE ?=
 PUBLISHED ?=
+QUICK ?=
+ROWS ?=
 
 .PHONY: help
 help: ## list the verbs
@@ -60,6 +62,10 @@ release: setup ## what may leave of the last run, through disclosure control -> 
 recovery: setup ## 50 seeds of a reduced set: does the estimate recover the planted effect?
 	@$(BIN)/sfpc recovery
 
+.PHONY: simulation
+simulation: setup ## size, bias, coverage and power of every method where the truth is known -> docs/simulation (long; QUICK=1)
+	@$(BIN)/sfpc simulation $(if $(QUICK),--quick)
+
 .PHONY: trace
 trace: setup ## what implements a clause: CLAUSE=FV.OUT.P builds and tests it on data/landing and prints wording, models, results
 	@$(BIN)/sfpc trace "$(CLAUSE)"
@@ -71,6 +77,10 @@ bench: setup ## speed, as ratios measured in one run (never part of the tests)
 .PHONY: bench-landing
 bench-landing: setup ## speed and peak memory of landing a CIN census, beside the XML parser alone (SFPC_BENCH_MB=60)
 	@$(BIN)/sfpc bench-landing
+
+.PHONY: bench-estimation
+bench-estimation: setup ## speed of estimation as ratios to statsmodels (and pyfixest where installed) in one run (ROWS=n)
+	@$(BIN)/sfpc bench-estimation $(if $(ROWS),--rows $(ROWS))
 
 .PHONY: portable
 portable: setup ## compile every model for Spark and PostgreSQL and parse what comes out (no engine is run)

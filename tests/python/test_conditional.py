@@ -14,6 +14,7 @@ import statsmodels.api as sm
 from scipy.special import expit
 from statsmodels.discrete.conditional_models import ConditionalLogit
 
+from sfpc.estimation import conditional
 from sfpc.estimation.conditional import _Strata, fit_conditional
 from test_estimation import REFERENCE
 
@@ -91,6 +92,26 @@ def test_equals_statsmodels() -> None:
     assert found.coefficients == pytest.approx(fit.params, abs=1e-6)
     assert np.sqrt(np.diag(found.model_covariance)) == pytest.approx(fit.bse, rel=1e-4)
     assert found.log_likelihood == pytest.approx(fit.llf, abs=1e-7)
+
+
+def test_types_of_children_give_what_children_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FV.EST.4: counts of equal children in the place of children: value, gradient, information and scores, 1e-10."""
+    generator = np.random.default_rng(5)
+    code = np.repeat(np.arange(60), generator.integers(2, 40, 60))
+    la = generator.integers(0, 4, len(code))
+    x = np.column_stack([la == 1, la == 2, la == 3, (la == 0) & (generator.random(len(code)) < 0.5)]).astype(float)
+    event = (generator.random(len(code)) < generator.uniform(0.1, 0.9, 60)[code]).astype(np.float64)
+    count, events = np.bincount(code), np.bincount(code, weights=event)
+    used = ((events > 0) & (events < count))[code]
+    _, code = np.unique(code[used], return_inverse=True)
+    beta = np.array([0.4, -0.3, 0.2, -0.6])
+    by_type = _Strata(x[used], event[used], code)
+    monkeypatch.setattr(conditional, "TYPES_ADVANTAGE", 0.0)
+    by_child = _Strata(x[used], event[used], code)
+    assert by_type._types is not None and by_child._types is None
+    for ours, theirs in zip(by_type.derivatives(beta), by_child.derivatives(beta), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-10, abs=1e-10)
+    assert by_type.scores(beta) == pytest.approx(by_child.scores(beta), abs=1e-10)
 
 
 def test_derivatives_equal_enumeration() -> None:

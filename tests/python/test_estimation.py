@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from sfpc.estimation import (
 )
 from sfpc.estimation.cluster import small_sample_factor
 from sfpc.estimation.design import CELL_COUNT, CELL_OUTCOME, CELL_WEIGHT
+from sfpc.estimation.few_clusters import cluster_sums
+from sfpc.estimation.linear import triangle
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / os.environ.get("SFPC_SHARED_DIR", "../shared") / "method-reference"
@@ -189,6 +191,39 @@ def test_logit_equals_statsmodels_with_clusters() -> None:
     assert ratio.estimate == pytest.approx(np.exp(params[column]), rel=1e-8)
     assert ratio.ci_low < ratio.estimate < ratio.ci_high
     assert ratio.p_value == fit.log_odds_effect(0.05).p_value
+
+
+def test_triangle_of_pieces_is_that_of_the_whole() -> None:
+    """FV.EST.1: R'R of the QR decomposition in pieces, with columns of very different length."""
+    generator = np.random.default_rng(4)
+    for rows in (5, 3_000, 10_007):
+        x = generator.normal(size=(rows, 5)) * np.array([1.0, 1e-4, 1e4, 1.0, 1.0]) + np.array([0, 0, 0, 30.0, 0])
+        scale = np.linalg.norm(x, axis=0)
+        r = triangle(x)
+        assert r.shape == (5, 5) and (np.tril(r, -1) == 0).all()
+        assert (r.T @ r) / np.outer(scale, scale) == pytest.approx((x.T @ x) / np.outer(scale, scale), abs=1e-12)
+
+
+def test_clusters_in_any_order_give_the_same_errors() -> None:
+    """FV.EST.3: sums by LA do not need the cells to stand in the order of LAs."""
+    rows = simulated_children(size=3000)
+    design = build_design(rows_as_cells(rows), TERMS)
+    order = np.argsort(design.cluster, kind="stable")
+    assert (np.diff(design.cluster) < 0).any()
+    sorted_design = replace(
+        design,
+        x=design.x[order],
+        weight=design.weight[order],
+        weighted_outcome=design.weighted_outcome[order],
+        cluster=design.cluster[order],
+        is_treated=design.is_treated[order],
+    )
+    here, there = cluster_sums(design), cluster_sums(sorted_design)
+    assert here is not None and there is not None
+    assert here.gram == pytest.approx(there.gram, abs=1e-9) and here.moment == pytest.approx(there.moment, abs=1e-9)
+    ours, theirs = fit_linear(design).covariance, fit_linear(sorted_design).covariance
+    assert ours.cluster_count == theirs.cluster_count == 10
+    assert ours.matrix == pytest.approx(theirs.matrix, rel=1e-8, abs=1e-14)
 
 
 def test_weights_are_probability_weights() -> None:
@@ -448,3 +483,29 @@ def test_cluster_covariance_by_hand() -> None:
     assert covariance.matrix[0, 0] == pytest.approx(1.5 * (4 + 4 + 0) / 36)
     assert covariance.cluster_count == 3
     assert np.isnan(small_sample_factor(5, 5, 3)) and np.isnan(small_sample_factor(5, 1, 1))
+
+
+def test_results_are_frozen_and_tell_themselves() -> None:
+    """Point 7: tidy, summary and to_dict of fits and estimates; NaN stays; twice the same."""
+    design = build_design(rows_as_cells(simulated_children(size=2000)), TERMS)
+    fit = fit_linear(design)
+    effect = fit.effect(0.05)
+    held = effect.to_dict()
+    assert held["estimate"] == effect.estimate and held["inference_method"] == effect.inference_method
+    assert effect.tidy().to_dict("records") == [held]
+    assert f"estimate: {effect.estimate:.6g}" in effect.summary()
+    table = fit.tidy()
+    assert table["term"].tolist() == list(design.names)
+    own = table.set_index("term").loc["treated"]
+    assert (own["estimate"], own["standard_error"]) == (effect.estimate, effect.standard_error)
+    logit = fit_logit(design)
+    for result in (fit, logit, fit_imputation(rows_as_cells(simulated_children(size=2000)), TERMS)):
+        with pytest.raises(FrozenInstanceError):
+            result.extra = 1  # type: ignore[union-attr]
+        assert json.dumps(result.to_dict()) == json.dumps(result.to_dict())
+        assert result.summary().startswith(type(result).__name__)
+    assert logit.to_dict()["is_converged"] is True and logit.to_dict()["design"]["children_count"] == 2000
+    assert "x" not in logit.to_dict()["design"]
+    undefined = infer(1.0, float("nan"), 10, 0.05)
+    assert np.isnan(undefined.to_dict()["p_value"]) and np.isnan(undefined.tidy()["ci_low"].iloc[0])
+    assert "p value: nan" in undefined.summary()

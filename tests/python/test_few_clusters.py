@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from sfpc.estimation import build_design, fit_linear, fit_logit
+from sfpc.estimation.cluster import small_sample_factor
 from sfpc.estimation.design import INTERCEPT, Design
 from sfpc.estimation.few_clusters import (
     ClusterSums,
@@ -273,6 +274,28 @@ def check_wild_bootstrap() -> None:
     assert webb == pytest.approx(numbers["WCR11_webb"]["p"], abs=0.012)
 
 
+def check_voters() -> None:
+    """B18: forty clusters, no effects of them: CR2, the jackknife, and the bootstrap by draws."""
+    data, numbers = pd.read_csv(REFERENCE / "data/voters.csv"), expected("B18")
+    names = ["proposition_vote", "treatment", "ideology1", "log_income", "Q1_immigration", "Q2_defense", "group_id1"]
+    data = data.dropna(subset=names)
+    x = np.column_stack([np.ones(len(data)), data[["ideology1", "log_income", "treatment"]]])
+    y = data["proposition_vote"].to_numpy(dtype=np.float64)
+    rows = [np.flatnonzero(data["group_id1"].to_numpy() == group) for group in np.unique(data["group_id1"])]
+    gram, moment = np.array([x[r].T @ x[r] for r in rows]), np.array([x[r].T @ y[r] for r in rows])
+    factor = small_sample_factor(len(y), 4, len(rows))
+    sums = ClusterSums(gram, moment, 3, factor, np.arange(4))
+    assert (len(y), len(rows)) == (numbers["n"], numbers["G"])
+    found = wild_bootstrap(sums, 0.05, draws=99_999, seed=1)
+    assert found.effect.estimate == pytest.approx(numbers["beta"], abs=1e-10)
+    assert found.effect.standard_error == pytest.approx(numbers["CR1S"], abs=1e-10)
+    assert cr2(sums, 0.05).standard_error == pytest.approx(numbers["CR2"], abs=1e-10)
+    # clubSandwich's CR3 lacks (G - 1)/G.
+    assert cr3(sums, 0.05).standard_error == pytest.approx(numbers["CR3"] * np.sqrt(39 / 40), abs=1e-10)
+    assert found.effect.p_value == pytest.approx(numbers["WCR11_rad"]["p"], abs=6e-4)
+    assert not found.is_enumerated
+
+
 def check_score_bootstrap() -> None:
     """B19: two independent codings."""
     data, numbers = pd.read_csv(REFERENCE / "data/mroz_clusters.csv"), expected("B19")
@@ -321,6 +344,7 @@ if (REFERENCE / "expected/acceptance.json").is_file():
     CHECKS = {
         "B15 and B16": check_cr2_and_cr3,
         "B17": check_wild_bootstrap,
+        "B18": check_voters,
         "B19": check_score_bootstrap,
         "B20": check_group_time,
     }

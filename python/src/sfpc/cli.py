@@ -108,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
         "published", _published, "published LA figures -> matching and LA-level differences, one page to share"
     )
     child.add_argument("directory", nargs="?", type=Path, help="folder of published tables (default: a synthetic twin)")
+    child = verb("simulation", _simulation, "size, bias, coverage and power of every method where the truth is known")
+    child.add_argument("--quick", action="store_true", help="200 studies instead of 2,000, to outputs/simulation")
+    child.add_argument("--draws", type=int, help="studies of the reference design (default: 2,000)")
+    child.add_argument("--design", action="append", help="only this design (may be repeated)")
+    child.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    child.add_argument("--out", type=Path, help="folder of the report (default: docs/simulation)")
     child = verb("recovery", _recovery, "many seeds of a reduced set: is the planted effect recovered?")
     child.add_argument("--seeds", type=int, default=50)
     child.add_argument("--workers", type=int, default=2)
@@ -130,6 +136,8 @@ def _parser() -> argparse.ArgumentParser:
     child.add_argument("--no-pytest", action="store_true", help="models and their tests only")
     verb("bench", _bench, "speed, as ratios measured in one run")
     verb("bench-landing", _bench_landing, "speed and memory of landing the CIN census, on generated returns")
+    child = verb("bench-estimation", _bench_estimation, "speed of estimation, beside other libraries on the same data")
+    child.add_argument("--rows", type=int, default=1_000_000, help="made-up children (default: a million)")
     return parser
 
 
@@ -298,6 +306,20 @@ def _trace(paths: Paths, options: argparse.Namespace) -> None:
     run_trace(paths, options.clause, with_pytest=not options.no_pytest)
 
 
+def _simulation(paths: Paths, options: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from sfpc.simulation.run import QUICK, Settings, run_simulation
+
+    settings = QUICK if options.quick else Settings()
+    if options.draws is not None:
+        settings = replace(settings, draws=options.draws)
+    folder = options.out or (paths.outputs if options.quick else paths.root / "docs") / "simulation"
+    with step("studies whose truth is known"):
+        run_simulation(paths, settings, folder, options.workers, options.design or None)
+    say(f"  {folder / 'simulation.md'}")
+
+
 def _bench(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.bench import run_bench
 
@@ -308,6 +330,12 @@ def _bench_landing(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.bench import run_landing_bench
 
     run_landing_bench(paths)
+
+
+def _bench_estimation(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.bench_estimation import run_estimation_bench
+
+    run_estimation_bench(options.rows)
 
 
 if __name__ == "__main__":

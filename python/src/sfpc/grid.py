@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -43,7 +43,7 @@ from sfpc.estimation.inference import MINIMUM_TREATED_CLUSTERS, Draws, Timing, o
 from sfpc.estimation.linear import fit_linear
 from sfpc.estimation.logit import drop_separated_levels, fit_logit_to_cells
 from sfpc.estimation.missing_data import DROPPED, IMPUTED, missing_shares
-from sfpc.estimation.multiple_imputation import impute
+from sfpc.estimation.multiple_imputation import Imputations, impute
 from sfpc.estimation.pooling import pool, pooled_wild_bootstrap
 from sfpc.estimation.staggered import callaway_santanna, la_panel, sun_abraham
 from sfpc.estimation.synthetic_control import synthetic_did
@@ -236,6 +236,22 @@ class Samples:
         self.connection, self.programme_id, self.outcome, self.calendar = connection, programme_id, outcome, calendar
         self._built: tuple[str, ...] = ()
         self._cells: dict[tuple[str, ...], pd.DataFrame] = {}
+        self._imputations: dict[tuple[str, ...], Imputations] = {}
+        # Every reading of the outcome in the LAs of its sets, joined once.
+        connection.execute(
+            f"""
+            create or replace temp table outcome_readings as
+            select * from {READINGS}
+            where
+                programme_id = $programme
+                and outcome_id = $outcome
+                and la_id in (
+                    select la_id from cem_sets
+                    where programme_id = $programme and outcome_id = $outcome
+                )
+            """,
+            {"programme": programme_id, "outcome": outcome.outcome_id},
+        )
 
     def cells(self, specification: Specification, *keys: str) -> pd.DataFrame:
         """Children that are equal in all terms, phase, month and the further `keys`, with the weights asked for."""
@@ -257,6 +273,13 @@ class Samples:
         return self.connection.execute(
             f"select * from model_sample where {weight} > 0 and outcome_value is not null order by child_id"
         ).df()
+
+    def imputations(self, specification: Specification, make: Callable[[], Imputations]) -> Imputations:
+        """The completed sets of the children of `rows`; models of one sample share them."""
+        wanted = (*specification.sample, specification.weights)
+        if wanted not in self._imputations:
+            self._imputations = {wanted: make()}
+        return self._imputations[wanted]
 
     def build(self, specification: Specification) -> None:
         """Write the temporary table `model_sample`: a row per child in the LAs of the outcome's sets.
@@ -282,24 +305,16 @@ class Samples:
                 strata.year_stratum_id,
                 {weights}
             from (
-                select * replace ({treatment} as is_treated) from {READINGS}
+                select * replace ({treatment} as is_treated) from outcome_readings
                 where {treatment} is not null and {_CHILDREN[specification.children]}
             ) as children
             left join cem_child_weights as weights using (programme_id, outcome_id, child_id)
             left join {SCHEMA}.fct_cem_strata as strata using (programme_id, outcome_id, child_id)
-            where
-                programme_id = $programme
-                and outcome_id = $outcome
-                and case when $reading = '{DEFAULT_READING}' then is_default_reading else reading_id = $reading end
-                and children.la_id in (
-                    select la_id from cem_sets
-                    where programme_id = $programme and outcome_id = $outcome
-                )
+            where case when $reading = '{DEFAULT_READING}' then is_default_reading else reading_id = $reading end
             """,
             {
-                "programme": self.programme_id,
-                "outcome": self.outcome.outcome_id,
                 "reading": specification.reading_id,
+                **({"programme": self.programme_id} if "$programme" in _CHILDREN[specification.children] else {}),
             },
         )
         self._built = specification.sample
@@ -740,8 +755,11 @@ def _fit_imputed(samples: Samples, specification: Specification, settings: Evalu
     ]
     linear = [name for name in complete_names if asked[name] == "linear"] + ([] if is_code else ["outcome_value"])
     weight = f"weight_{specification.weights}"
-    imputations = impute(
-        rows, wanted, factors, linear, TERMS.cluster, weight, settings.imputations, seed=settings.inference_seed
+    imputations = samples.imputations(
+        specification,
+        lambda: impute(
+            rows, wanted, factors, linear, TERMS.cluster, weight, settings.imputations, seed=settings.inference_seed
+        ),
     )
     terms = replace(
         TERMS,

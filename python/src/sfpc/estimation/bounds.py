@@ -21,6 +21,7 @@ from scipy import stats
 from scipy.special import ndtri
 
 from sfpc.estimation.event_study import REFERENCE_PERIOD, EventStudy
+from sfpc.estimation.result import Result
 
 Array = NDArray[np.float64]
 
@@ -58,7 +59,7 @@ class Bound:
 
 
 @dataclass(frozen=True)
-class TrendBounds:
+class TrendBounds(Result):
     """Sensitivity of one effect to trends that are not parallel.
 
     Attributes

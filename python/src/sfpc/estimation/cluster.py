@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from sfpc.estimation.result import Result
+
 CR1_T = "CR1 by LA, t(G-1)"
 
 
@@ -34,7 +36,7 @@ class ClusterCovariance:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Result):
     """One number with its inference; every field is NaN where it is undefined.
 
     `estimate`, `standard_error`, `ci_low` and `ci_high` share one unit; `p_value` is two-sided.
@@ -108,12 +110,25 @@ def cluster_covariance(
 
     Source: Cameron and Miller (2015) J. Human Resources 50:317, equations 11 and 12; docs/methods/regression.md.
     """
-    codes, position = np.unique(cluster, return_inverse=True)
-    sums = np.zeros((len(codes), scores.shape[1]))
-    np.add.at(sums, position, scores)
-    factor = small_sample_factor(rows, parameters, len(codes))
+    order, starts = runs(cluster)
+    sums = np.add.reduceat(scores if order is None else scores[order], starts, axis=0) if len(starts) else scores[:0]
+    factor = small_sample_factor(rows, parameters, len(starts))
     half = sums @ bread
-    return ClusterCovariance(matrix=factor * (half.T @ half), factor=factor, cluster_count=len(codes))
+    return ClusterCovariance(matrix=factor * (half.T @ half), factor=factor, cluster_count=len(starts))
+
+
+def runs(cluster: NDArray[np.int64]) -> tuple[NDArray[np.int64] | None, NDArray[np.int64]]:
+    """An order of the rows in which each cluster stands together, and where each begins.
+
+    The order is None where the rows have it already, as cells have: their first column is the cluster.
+    """
+    steps = np.diff(cluster)
+    order = None
+    if (steps < 0).any():
+        order = np.argsort(cluster, kind="stable")
+        steps = np.diff(cluster[order])
+    starts = np.concatenate([np.zeros(min(len(cluster), 1), dtype=np.int64), 1 + np.flatnonzero(steps)])
+    return order, starts
 
 
 def infer(

@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 from scipy.special import expit
 
 from sfpc.estimation.cluster import ClusterCovariance, Estimate, cluster_covariance, infer
 from sfpc.estimation.design import independent_of
+from sfpc.estimation.result import Result, coefficient_table
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -30,10 +33,13 @@ CONVERGENCE_TOLERANCE = 1e-14
 LARGEST_ERROR = 50.0
 # Strata are worked through in pieces of at most this many numbers.
 PIECE = 4_000_000
+# A step of the recursion over types of children is this many times as fast as one over children: it is a product of
+# matrices.
+TYPES_ADVANTAGE = 10.0
 
 
 @dataclass(frozen=True)
-class ConditionalFit:
+class ConditionalFit(Result):
     """A conditional logit.
 
     Attributes
@@ -61,6 +67,10 @@ class ConditionalFit:
     event_count: int
     dropped: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def tidy(self) -> pd.DataFrame:
+        """A row per coefficient: term, estimate, standard_error (CR1 by LA), in units of the coefficient."""
+        return coefficient_table(self.names, self.coefficients, self.covariance.matrix)
 
     def log_odds_effect(self, name: str, level: float) -> Estimate:
         """Return the coefficient of a column in log odds (`exponentiated()` for the odds ratio); NaN if undefined.
@@ -202,7 +212,8 @@ class _Strata:
         self._code, self._count = code, count
         self._offset = np.log(np.minimum(events, count - events) / np.maximum(events, count - events))
         few = np.minimum(events, count - events)
-        self._batches = list(self._batched(begin, count, few))
+        self._types = _Types.of(self._x, code, few)
+        self._batches = list(self._batched(begin, count, few)) if self._types is None else []
 
     def _batched(self, begin: Codes, count: Codes, few: Codes) -> Iterator[_Batch]:
         width = self._x.shape[1]
@@ -227,6 +238,9 @@ class _Strata:
         """Log likelihood, gradient (K,) and information (K, K)."""
         p = np.clip(self._probabilities(coefficients), 1e-300, 1 - 1e-16)
         value = float(self._event @ np.log(p) + (1 - self._event) @ np.log1p(-p))
+        if self._types is not None:
+            chance, logarithm, information = self._types.moments(p)
+            return value - logarithm, self._x.T @ (self._event - chance), information
         gradient = self._x.T @ (self._event - p)
         spread = p * (1 - p)
         information = (self._x * spread[:, None]).T @ self._x
@@ -279,6 +293,8 @@ class _Strata:
 
     def _inclusion(self, p: Array) -> Array:
         """(children,), chance to be among the d of the stratum: p_i P(d - 1 among the others) / P(d)."""
+        if self._types is not None:
+            return self._types.moments(p)[0]
         out = np.empty(len(p))
         for batch in self._batches:
             strata, d, longest = len(batch.size), batch.events, batch.rows.shape[1]
@@ -296,6 +312,97 @@ class _Strata:
                 out[batch.rows[live, place]] = (chances[:, place] * others / before[longest][:, d])[live]
                 after = after + chances[:, place, None] * (_shifted(after) - after)
         return out
+
+
+@dataclass(frozen=True)
+class _Types:
+    """Strata as counts of equal children, for covariates that take few values in a stratum.
+
+    How many of each type have the event, given how many have it in all, is a product of binomials given their sum: with
+    types instead of children the recursion has a handful of steps, and its moments are those of the types' counts.
+
+    Attributes
+    ----------
+    type_of: (children,), type of each child, numbered over all strata.
+    rows: (types,), a child of each type. x: (types, K). size: (types,).
+    batches: strata of one number of events d: d, and (strata, T) types, -1 where a stratum has fewer.
+    """
+
+    type_of: Codes
+    rows: Codes
+    x: Array
+    size: Codes
+    batches: tuple[tuple[int, Codes], ...]
+
+    @classmethod
+    def of(cls, x: Array, code: Codes, few: Codes) -> _Types | None:
+        """few: (strata,), events or, where these are fewer, the others. None where children one by one are faster."""
+        _, row_code = np.unique(x, axis=0, return_inverse=True)
+        key = code * (int(row_code.max()) + 1) + row_code
+        _, rows, type_of, size = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+        stratum = code[rows]
+        held = np.bincount(stratum, minlength=len(few))
+        by_type = float(np.sum(held**3.0 * (few + 1.0) ** 2))
+        by_child = float(np.sum(np.bincount(code) * (few + 1.0))) * x.shape[1] ** 2
+        if by_type > TYPES_ADVANTAGE * by_child:
+            return None
+        first = np.concatenate([[0], np.cumsum(held)[:-1]])
+        batches = []
+        for d in np.unique(few):
+            mine = np.flatnonzero(few == d)
+            width = int(held[mine].max())
+            # The states of a stratum: T^2 / 2 pairs of types by d + 1.
+            step = max(1, PIECE // (width * width * (int(d) + 1) ** 2))
+            for begin in range(0, len(mine), step):
+                taken = mine[begin : begin + step]
+                place = np.arange(width)
+                batches.append(
+                    (int(d), np.where(place < held[taken][:, None], first[taken][:, None] + place, -1).astype(np.int64))
+                )
+        return cls(type_of.astype(np.int64), rows, x[rows], size.astype(np.int64), tuple(batches))
+
+    def moments(self, p: Array) -> tuple[Array, float, Array]:
+        """Chance of each child (children,), sum of the logarithms of P(d), and the covariance of X'events (K, K).
+
+        p: (children,), chances that are equal within a type and free by stratum.
+        """
+        chance = np.zeros(len(self.rows))
+        logarithm, covariance = 0.0, np.zeros((self.x.shape[1], self.x.shape[1]))
+        for d, types in self.batches:
+            strata, width = types.shape
+            held = types >= 0
+            count = np.where(held, self.size[types], 0)
+            each = np.where(held, p[self.rows[types]], 0.5)
+            events = np.arange(d + 1.0)
+            # (strata, T, d + 1), chance that j of a type have the event.
+            alone = stats.binom.pmf(events, count[:, :, None], each[:, :, None])
+            # A product of polynomials in the number of events, of degree d at most, is one with a triangular matrix.
+            lag = np.subtract.outer(np.arange(d + 1), np.arange(d + 1)).T
+            nothing = np.zeros((strata, 1, d + 1))
+            nothing[:, 0, 0] = 1.0
+            # States: plain; with j of one type as a factor; with j k of two types (j^2 of one).
+            state, pairs = nothing, []
+            for place in range(width):
+                table = [alone[:, place] * events**power for power in range(3)]
+                by = [np.where(lag >= 0, values[:, np.abs(lag)], 0.0) for values in table]
+                moved = state[:, : 1 + place] @ by[1]
+                state = np.concatenate(
+                    [state[:, : 1 + place] @ by[0], moved[:, :1], state[:, 1 + place :] @ by[0], moved[:, 1:],
+                     state[:, :1] @ by[2]],
+                    axis=1,
+                )  # fmt: skip
+                pairs += [*((other, place) for other in range(place)), (place, place)]
+            final = state[:, :, d] / state[:, :1, d]
+            logarithm += float(np.log(state[:, 0, d]).sum())
+            mean = final[:, 1 : 1 + width]
+            square = np.zeros((strata, width, width))
+            for number, (one, other) in enumerate(pairs, start=1 + width):
+                square[:, one, other] = square[:, other, one] = final[:, number]
+            spread = square - mean[:, :, None] * mean[:, None, :]
+            x = np.where(held[:, :, None], self.x[types], 0.0)
+            covariance += np.tensordot(x, spread @ x, axes=([0, 1], [0, 1]))
+            chance[types[held]] = mean[held] / count[held]
+        return chance[self.type_of], logarithm, covariance
 
 
 def _shifted(values: Array) -> Array:

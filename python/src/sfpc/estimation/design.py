@@ -143,25 +143,24 @@ def build_design(cells: pd.DataFrame, terms: Terms) -> Design:
     weight = cells[CELL_WEIGHT].to_numpy(dtype=np.float64)
     children = cells[CELL_COUNT].to_numpy(dtype=np.int64)
     total = int(children.sum())
-    columns: list[NDArray[np.float64]] = [np.ones(len(cells))]
+    columns: list[NDArray[np.float64] | NDArray[np.bool_]] = [np.ones(len(cells))]
     names = [INTERCEPT]
     is_cluster_effect = [False]
     dropped: list[str] = []
     notes: list[str] = []
 
-    def add(name: str, values: NDArray[np.float64], cluster_effect: bool = False) -> None:
+    def add(name: str, values: NDArray[np.float64] | NDArray[np.bool_], cluster_effect: bool = False) -> None:
         names.append(name)
         columns.append(values)
         is_cluster_effect.append(cluster_effect)
 
     for factor in terms.factors:
-        levels = cells[factor].to_numpy(dtype=object)
-        sums = pd.Series(weight).groupby(levels).sum().sort_index()
+        codes, levels = pd.factorize(cells[factor].to_numpy(dtype=object), sort=True)
+        sums = pd.Series(weight).groupby(codes).sum()
         reference = sums.idxmax() if len(sums) else None
-        for level in sums.index:
-            if level != reference:
-                indicator = (levels == level).astype(np.float64)
-                add(f"{factor}={level}", indicator, factor == terms.cluster)
+        for code, level in enumerate(levels):
+            if code != reference:
+                add(f"{factor}={level}", codes == code, factor == terms.cluster)
     for covariate in terms.linear:
         values = cells[covariate].to_numpy(dtype=np.float64)
         missing = np.isnan(values)
@@ -177,22 +176,24 @@ def build_design(cells: pd.DataFrame, terms: Terms) -> Design:
     treated = cells[terms.treatment].to_numpy(dtype=np.float64)
     add(terms.treatment, treated)
 
-    x = np.column_stack(columns)
+    x = np.empty((len(cells), len(columns)))
+    for place, values in enumerate(columns):
+        x[:, place] = values
     keep = independent_columns(x, weight)
     kept_names = [name for name, kept in zip(names, keep, strict=True) if kept]
     treatment_column = len(kept_names) - 1 if len(keep) and keep[-1] else None
     collinear = [name for name, kept in zip(names[:-1], keep[:-1], strict=True) if not kept]
     if collinear:
         notes.append(f"left out as linear combinations of other columns: {', '.join(collinear)}")
-    cluster_names, cluster = np.unique(cells[terms.cluster].to_numpy(dtype=str), return_inverse=True)
+    cluster, cluster_names = pd.factorize(cells[terms.cluster].to_numpy(dtype=object), sort=True)
     cluster_effects = int(np.sum(keep & np.array(is_cluster_effect)))
     return Design(
-        x=np.ascontiguousarray(x[:, keep]),
+        x=x if keep.all() else np.ascontiguousarray(x[:, keep]),
         names=tuple(kept_names),
         weight=weight,
         weighted_outcome=cells[CELL_OUTCOME].to_numpy(dtype=np.float64),
         cluster=cluster.astype(np.int64),
-        cluster_names=tuple(cluster_names.tolist()),
+        cluster_names=tuple(str(name) for name in cluster_names),
         is_treated=treated == 1.0,
         children_count=total,
         parameter_count=len(kept_names) - cluster_effects,

@@ -17,6 +17,7 @@ from sfpc.estimation.cluster import CR1_T, Estimate, infer
 from sfpc.estimation.design import Design, independent_columns
 from sfpc.estimation.few_clusters import ClusterSums, cluster_sums, cr2, cr3, wild_bootstrap
 from sfpc.estimation.joint import JointTest, cr1_covariance, cr3_covariance, joint_tests
+from sfpc.estimation.result import Result
 
 # The last quarter before go-live is what all others are set against.
 REFERENCE_PERIOD = -1
@@ -44,7 +45,7 @@ class EventPeriod:
 
 
 @dataclass(frozen=True)
-class EventStudy:
+class EventStudy(Result):
     """Effects by quarters since go-live against the last quarter before it.
 
     Attributes

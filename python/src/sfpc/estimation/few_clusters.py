@@ -7,16 +7,17 @@ the bootstrap then costs G^2 operations. Page: docs/methods/few_clusters.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfpc.estimation.cluster import Estimate, infer, small_sample_factor
+from sfpc.estimation.cluster import Estimate, infer, runs, small_sample_factor
 from sfpc.estimation.design import Design, independent_of
 from sfpc.estimation.logit import HeldFit, LogitFit, fit_with_effect_held
+from sfpc.estimation.result import Result
 
 CR2_T = "CR2 by LA, Satterthwaite"
 CR3_T = "CR3 (jackknife) by LA, t(G-1)"
@@ -90,32 +91,31 @@ def cluster_sums(design: Design) -> ClusterSums | None:
     """
     if design.treatment_column is None or len(design.cluster_names) < 2:
         return None
-    groups = len(design.cluster_names)
-    weight = np.bincount(design.cluster, weights=design.weight, minlength=groups)
-    outcome = np.bincount(design.cluster, weights=design.weighted_outcome, minlength=groups) / weight
-    # Children without the LA's mean: the weighted outcome of a cell is a sum, so its share of the mean goes by weight.
-    moments = design.weighted_outcome - design.weight * outcome[design.cluster]
-    x = np.empty_like(design.x)
-    for column in range(design.x.shape[1]):
-        values = design.x[:, column]
-        mean = np.bincount(design.cluster, weights=design.weight * values, minlength=groups) / weight
-        x[:, column] = values - mean[design.cluster]
-    before = np.einsum("i,ij,ij->j", design.weight, design.x, design.x)
-    after = np.einsum("i,ij,ij->j", design.weight, x, x)
-    varies = after > RANK_TOLERANCE * np.where(before > 0, before, 1.0)
+    groups, width = len(design.cluster_names), design.x.shape[1]
+    before, gram, moment = np.zeros(width), np.zeros((groups, width, width)), np.zeros((groups, width))
+    for group, mine in by_cluster(design):
+        weight, rows, outcome = design.weight[mine], design.x[mine], design.weighted_outcome[mine]
+        before += weight @ np.square(rows)
+        # Children without the LA's mean: the weighted outcome of a cell is a sum, its share of the mean goes by weight.
+        x = rows - (weight @ rows) / weight.sum()
+        gram[group] = (x * weight[:, None]).T @ x
+        moment[group] = x.T @ (outcome - weight * (outcome.sum() / weight.sum()))
+    varies = np.einsum("gkk->k", gram) > RANK_TOLERANCE * np.where(before > 0, before, 1.0)
     if not varies[design.treatment_column]:
         return None
     treatment = int(varies[: design.treatment_column].sum())
-    x = x[:, varies]
-    gram = np.zeros((groups, x.shape[1], x.shape[1]))
-    moment = np.zeros((groups, x.shape[1]))
-    for group in range(groups):
-        rows = design.cluster == group
-        weighted = x[rows] * design.weight[rows, None]
-        gram[group] = weighted.T @ x[rows]
-        moment[group] = x[rows].T @ moments[rows]
+    gram, moment = np.ascontiguousarray(gram[:, varies][:, :, varies]), moment[:, varies]
     factor = small_sample_factor(design.children_count, design.parameter_count, groups)
     return ClusterSums(gram, moment, treatment, factor, np.flatnonzero(varies))
+
+
+def by_cluster(design: Design) -> Iterator[tuple[int, slice | NDArray[np.int64]]]:
+    """Code and rows of each LA; a slice where they stand together, which spares a copy."""
+    order, starts = runs(design.cluster)
+    ends = np.append(starts[1:], len(design.cluster))
+    for begin, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        mine = slice(begin, end) if order is None else order[begin:end]
+        yield int(design.cluster[begin if order is None else order[begin]]), mine
 
 
 # --- CR2 and CR3 ------------------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def leave_one_out(sums: ClusterSums) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeftOut(Result):
     """The effect without one LA: its name, whether any of its children are treated, and the wild cluster bootstrap."""
 
     la: str
@@ -233,7 +233,7 @@ def _identified(sums: ClusterSums, left_out: int) -> NDArray[np.int64] | None:
 
 
 @dataclass(frozen=True)
-class WildBootstrap:
+class WildBootstrap(Result):
     """Result of the bootstrap, in units of the outcome.
 
     Attributes
@@ -278,7 +278,8 @@ def wild_bootstrap(
     groups = sums.cluster_count
     chosen = weights or ("Webb" if groups < WEBB_CLUSTERS else "Rademacher")
     patterns, is_enumerated = multipliers(groups, chosen, draws, seed)
-    test = RestrictedTest(sums, patterns)
+    # A pattern and its opposite have one |t|, and the second half of all patterns is the opposite of the first.
+    test = RestrictedTest(sums, patterns[: len(patterns) // 2] if is_enumerated else patterns)
     nan = float("nan")
     error = float(np.sqrt(sums.factor * np.sum((sums.scores(sums.coefficients) @ sums.bread[sums.treatment]) ** 2)))
     if not (np.isfinite(error) and error > 0):
@@ -301,12 +302,12 @@ class RestrictedTest:
 
     With the effect held at c, the restricted scores of LA g are s_g(c) = s_g(0) - c d_g, where s_g(0) and d_g are the
     scores of outcome and treatment after the other columns are projected out. The numerator of the bootstrap
-    statistic is sum_g v_g m's_g and its CR1 pieces are linear in v too, so that a test is two products of the draws
-    with a (G, G) matrix.
+    statistic is sum_g v_g m's_g and its CR1 pieces are linear in v too. Both are linear in c, so that five numbers per
+    draw, from two products of the draws with a (G, G) matrix, give the test of every c.
     """
 
     def __init__(self, sums: ClusterSums, patterns: NDArray[np.float64]) -> None:
-        self._sums, self._patterns = sums, patterns
+        self._sums = sums
         others = np.arange(len(sums.coefficients)) != sums.treatment
         gram = sums.gram.sum(axis=0)
         inverse = inverse_of(gram[np.ix_(others, others)])
@@ -317,25 +318,34 @@ class RestrictedTest:
             coefficients[others] = inverse @ moment.sum(axis=0)[others]
             return np.asarray(moment - sums.gram @ coefficients, dtype=np.float64)
 
-        self._of_outcome = scores(sums.moment)
-        self._of_treatment = scores(sums.gram[:, :, sums.treatment])
-        self._row = row
-        self._pull = sums.gram @ row
+        # About the estimate, where the scores are smallest, so that no test subtracts large numbers.
+        of_treatment = scores(sums.gram[:, :, sums.treatment])
+        of_outcome = scores(sums.moment) - sums.estimate * of_treatment
+        pull = sums.gram @ row
+
+        def parts(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            pieces = scores @ row
+            # Row g: how the CR1 piece of LA g depends on each LA's multiplier.
+            dependence = np.diag(pieces) - pull @ (sums.bread @ scores.T)
+            return patterns @ pieces, patterns @ dependence.T
+
+        self._moved, own = parts(of_outcome)
+        self._moved_by_null, of_null = parts(of_treatment)
+        self._squares = tuple(np.einsum("dg,dg->d", a, b) for a, b in ((own, own), (own, of_null), (of_null, of_null)))
+        residual = sums.scores(sums.coefficients) @ row
+        self._error = float(np.sqrt(np.sum(residual**2)))
 
     def statistics(self, null: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(draws,), what each draw adds to `null`, in units of the outcome, and its CR0 error."""
-        scores = self._of_outcome - null * self._of_treatment
-        pieces = scores @ self._row
-        # Row g: how the CR1 piece of LA g depends on each LA's multiplier.
-        dependence = np.diag(pieces) - self._pull @ (self._sums.bread @ scores.T)
-        return self._patterns @ pieces, np.sqrt(np.sum((self._patterns @ dependence.T) ** 2, axis=1))
+        away = null - self._sums.estimate
+        own, both, of_null = self._squares
+        variance = own - 2 * away * both + away**2 * of_null
+        return self._moved - away * self._moved_by_null, np.sqrt(np.maximum(variance, 0.0))
 
     def p_value(self, null: float) -> float:
         """Share of draws whose |t| reaches that of the estimate against `null`."""
-        sums = self._sums
         numerator, spread = self.statistics(null)
-        residual = sums.scores(sums.coefficients) @ self._row
-        observed = abs(sums.estimate - null) / np.sqrt(np.sum(residual**2))
+        observed = abs(self._sums.estimate - null) / self._error
         with np.errstate(divide="ignore", invalid="ignore"):
             statistic = np.abs(numerator) / spread
         statistic = np.where(spread > 0, statistic, np.where(np.abs(numerator) > 0, np.inf, 0.0))
@@ -383,7 +393,7 @@ def _with_observed(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class ScoreBootstrap:
+class ScoreBootstrap(Result):
     """Result of the score bootstrap.
 
     Attributes
@@ -418,7 +428,10 @@ def score_bootstrap(fit: LogitFit, level: float, draws: int = 9_999, seed: int =
     effect = fit.log_odds_effect(level)
     if column is None or groups < 2 or not (fit.is_converged and effect.standard_error > 0):
         return undefined
-    patterns, _ = multipliers(groups, "Webb" if groups < WEBB_CLUSTERS else "Rademacher", draws, seed)
+    patterns, is_enumerated = multipliers(groups, "Webb" if groups < WEBB_CLUSTERS else "Rademacher", draws, seed)
+    # A pattern and its opposite have one |t|, and the second half of all patterns is the opposite of the first.
+    patterns = patterns[: len(patterns) // 2] if is_enumerated else patterns
+    squared = patterns**2
 
     nearest: list[HeldFit] = []
 
@@ -434,8 +447,12 @@ def score_bootstrap(fit: LogitFit, level: float, draws: int = 9_999, seed: int =
             return nan, nan, nan
         terms = residual * (design.x @ row)
         pieces = np.asarray(np.bincount(design.cluster, weights=terms, minlength=groups), dtype=np.float64)
-        observed = float(centred_t(pieces[None, :])[0])
-        reached = np.abs(centred_t(patterns * pieces)) >= abs(observed) * (1 - TIE_TOLERANCE)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            observed = float(pieces.sum() / np.sqrt(np.sum((pieces - pieces.mean()) ** 2)))
+        total = patterns @ pieces
+        spread = np.sqrt(np.maximum(squared @ pieces**2 - total**2 / groups, 0.0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reached = np.abs(total) / spread >= abs(observed) * (1 - TIE_TOLERANCE)
         return observed, float(np.mean(reached)), held.marginal_effect
 
     statistic, p_value, _ = test(0.0)

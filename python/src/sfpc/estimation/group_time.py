@@ -16,6 +16,7 @@ from scipy import linalg, optimize
 
 from sfpc.estimation.cluster import Estimate, infer
 from sfpc.estimation.design import Design, independent_columns
+from sfpc.estimation.result import Result
 
 FGLS_T = "feasible GLS with AR({order}) errors, CR by LA, t(G-1)"
 
@@ -26,7 +27,7 @@ WITHIN_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class GroupTimeFit:
+class GroupTimeFit(Result):
     """The effect from LA-by-period means.
 
     Attributes
@@ -188,11 +189,10 @@ def probability_limit(autoregression: NDArray[np.float64], periods: int) -> NDAr
     order = len(autoregression)
     centre = np.eye(periods) - 1.0 / periods
     moments = centre @ _autocovariance(autoregression, periods) @ centre
-    a, b = np.zeros((order, order)), np.zeros(order)
-    for t in range(order, periods):
-        lags = t - np.arange(1, order + 1)
-        a += moments[np.ix_(lags, lags)]
-        b += moments[lags, t]
+    # Sums over periods of the products of lags i and j, along diagonals; lag 0 is the period itself.
+    lagged = [slice(order - lag, periods - lag) for lag in range(order + 1)]
+    a = np.array([[np.trace(moments[i, j]) for j in lagged[1:]] for i in lagged[1:]])
+    b = np.array([np.trace(moments[i, lagged[0]]) for i in lagged[1:]])
     return np.asarray(np.linalg.solve(a, b), dtype=np.float64)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sfpc.estimation.cluster import Estimate, infer
 from sfpc.estimation.design import CELL_COUNT, Design, Terms, build_design, independent_of
+from sfpc.estimation.result import Result
 
 JACKKNIFE_T = "jackknife over LAs, t(G-1)"
 
@@ -24,7 +25,7 @@ PREDICTION_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class ImputationFit:
+class ImputationFit(Result):
     """Effect on the treated children whose outcome without the programme the untreated can predict.
 
     Attributes
@@ -55,8 +56,11 @@ def fit_imputation(cells: pd.DataFrame, terms: Terms) -> ImputationFit:
     analytic error collapses when every LA is a cohort of its own, so the error here is the jackknife over LAs
     (Cameron and Miller 2015, section VI.B).
     """
-    design = build_design(cells, terms)
-    children = cells[CELL_COUNT].to_numpy(dtype=np.int64)
+    return impute_design(build_design(cells, terms), cells[CELL_COUNT].to_numpy(dtype=np.int64))
+
+
+def impute_design(design: Design, children: NDArray[np.int64]) -> ImputationFit:
+    """Fit to a design; children (cells,) is how many each cell stands for. See `fit_imputation`."""
     parts = _parts(design)
     estimate, imputed = _effect_on_treated(parts, None, children)
     clusters = len(design.cluster_names)

@@ -22,6 +22,7 @@ from sfpc.estimation.few_clusters import (
     multipliers,
     symmetric,
 )
+from sfpc.estimation.result import Result
 
 WILD_WALD = "wild cluster bootstrap of the CR1 Wald statistic, null imposed"
 CR1_F = "CR1 by LA, F(q, G-1)"
@@ -35,7 +36,7 @@ SINGULAR = 1e-10
 
 
 @dataclass(frozen=True)
-class JointTest:
+class JointTest(Result):
     """Test that several coefficients are all 0.
 
     Attributes

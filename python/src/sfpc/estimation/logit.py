@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from sfpc.estimation.cluster import ClusterCovariance, Estimate, cluster_covariance, infer
 from sfpc.estimation.design import CELL_OUTCOME, CELL_WEIGHT, Design, Terms, build_design
+from sfpc.estimation.result import Result, coefficient_table
 
 MAXIMUM_ITERATIONS = 100
 MAXIMUM_HALVINGS = 30
@@ -26,7 +27,7 @@ SHARE_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
-class LogitFit:
+class LogitFit(Result):
     """Coefficients (K,) in log odds, in the order of `design.names`.
 
     Attributes
@@ -44,6 +45,10 @@ class LogitFit:
     is_converged: bool
     log_likelihood: float
     is_separated: NDArray[np.bool_]
+
+    def tidy(self) -> pd.DataFrame:
+        """A row per coefficient: term, estimate, standard_error (CR1 by LA), in units of the coefficient."""
+        return coefficient_table(self.design.names, self.coefficients, self.covariance.matrix)
 
     def log_odds_effect(self, significance_level: float) -> Estimate:
         """Return b1 in log odds (`exponentiated()` for the odds ratio); NaN if not identified."""

@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 
 from sfpc.estimation.cluster import small_sample_factor
 from sfpc.estimation.design import Design
-from sfpc.estimation.few_clusters import RANK_TOLERANCE, TIE_TOLERANCE
+from sfpc.estimation.few_clusters import RANK_TOLERANCE, TIE_TOLERANCE, by_cluster
+from sfpc.estimation.result import Result
 
 PERMUTATION = "permutation over LAs"
+# Assignments worked out at a time: their sums by LA should stay small.
+PIECE = 256
 
 
 @dataclass(frozen=True)
-class Permutation:
+class Permutation(Result):
     """Result of the test.
 
     Attributes
@@ -137,56 +140,53 @@ class _Pieces:
     def statistic(self, assignments: NDArray[np.int64]) -> NDArray[np.float64]:
         """(draws,), |t| of each assignment (draws, G) of first live phases; NaN where it is not identified."""
         out = np.full(len(assignments), np.nan)
-        groups = np.arange(len(self.gram))
         base = self.inverse @ self.outcome.sum(axis=0)
-        for number, assigned in enumerate(assignments):
+        groups = np.arange(len(self.gram))
+        for begin in range(0, len(assignments), PIECE):
+            assigned = assignments[begin : begin + PIECE]
             cross = self.cross[groups, assigned]
-            total = cross.sum(axis=0)
-            slope = self.inverse @ total
-            raw = self.square[groups, assigned].sum()
-            left = raw - total @ slope
-            if not left > RANK_TOLERANCE * raw:
-                continue
-            effect = (self.moment[groups, assigned].sum() - total @ base) / left
-            coefficients = base - slope * effect
+            square, moment = self.square[groups, assigned], self.moment[groups, assigned]
+            total = cross.sum(axis=1)
+            slope = total @ self.inverse
+            raw = square.sum(axis=1)
+            left = raw - np.einsum("dk,dk->d", total, slope)
+            usable = left > RANK_TOLERANCE * raw
+            left = np.where(usable, left, 1.0)
+            effect = (moment.sum(axis=1) - total @ base) / left
+            coefficients = base - slope * effect[:, None]
             # Scores of the treatment less its projection on the other columns, LA by LA.
-            own = self.moment[groups, assigned] - cross @ coefficients - self.square[groups, assigned] * effect
-            others = self.outcome - self.gram @ coefficients - cross * effect
-            pieces = (own - others @ slope) / left
-            error = np.sqrt(self.factor * np.sum(pieces**2))
-            out[number] = abs(effect) / error if error > 0 else np.nan
+            own = moment - np.einsum("dgk,dk->dg", cross, coefficients) - square * effect[:, None]
+            fitted = np.stack([np.einsum("dk,dk->d", slope @ gram, coefficients) for gram in self.gram], axis=1)
+            others = slope @ self.outcome.T - fitted - np.einsum("dgk,dk->dg", cross, slope) * effect[:, None]
+            error = np.sqrt(self.factor * np.sum(((own - others) / left[:, None]) ** 2, axis=1))
+            usable &= error > 0
+            out[begin : begin + PIECE][usable] = np.abs(effect[usable]) / error[usable]
         return out
 
 
 def _pieces(design: Design, phase: NDArray[np.int64], phases: int) -> _Pieces:
-    groups = len(design.cluster_names)
-    others = [i for i in range(design.x.shape[1]) if i != design.treatment_column]
-    weight = design.weight
-    total = np.bincount(design.cluster, weights=weight, minlength=groups)
-
-    def centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        mean = np.bincount(design.cluster, weights=weight * values, minlength=groups) / total
-        return np.asarray(values - mean[design.cluster], dtype=np.float64)
-
-    columns = [centred(design.x[:, i]) for i in others]
-    before = [float(weight @ np.square(design.x[:, i])) for i in others]
-    x = np.column_stack([c for c, b in zip(columns, before, strict=True) if weight @ np.square(c) > RANK_TOLERANCE * b])
-    mean = np.bincount(design.cluster, weights=design.weighted_outcome, minlength=groups) / total
-    y = design.weighted_outcome - weight * mean[design.cluster]
-    k = x.shape[1]
-    gram, outcome = np.zeros((groups, k, k)), np.zeros((groups, k))
-    cross = np.zeros((groups, phases + 1, k))
+    groups, width = len(design.cluster_names), design.x.shape[1]
+    before, gram, outcome = np.zeros(width), np.zeros((groups, width, width)), np.zeros((groups, width))
+    cross = np.zeros((groups, phases + 1, width))
     square, moment = np.zeros((groups, phases + 1)), np.zeros((groups, phases + 1))
-    for group in range(groups):
-        rows = np.flatnonzero(design.cluster == group)
-        weighted = x[rows] * weight[rows, None]
-        gram[group], outcome[group] = weighted.T @ x[rows], x[rows].T @ y[rows]
+    for group, mine in by_cluster(design):
+        weight, rows, when = design.weight[mine], design.x[mine], phase[mine]
+        total = weight.sum()
+        y = design.weighted_outcome[mine] - weight * (design.weighted_outcome[mine].sum() / total)
+        before += weight @ np.square(rows)
+        x = rows - (weight @ rows) / total
+        weighted = x * weight[:, None]
+        gram[group], outcome[group] = weighted.T @ x, x.T @ y
         for first in range(1, phases + 1):
-            live = phase[rows] >= first
-            share = weight[rows][live].sum()
+            live = when >= first
+            share = weight[live].sum()
             cross[group, first] = weighted[live].sum(axis=0)
-            square[group, first] = share - share**2 / total[group]
-            moment[group, first] = y[rows][live].sum()
+            square[group, first] = share - share**2 / total
+            moment[group, first] = y[live].sum()
+    varies = np.einsum("gkk->k", gram) > RANK_TOLERANCE * before
+    if design.treatment_column is not None:
+        varies[design.treatment_column] = False
+    gram, outcome, cross = gram[:, varies][:, :, varies], outcome[:, varies], cross[:, :, varies]
     scale = np.sqrt(np.diag(gram.sum(axis=0)))
     inverse = np.linalg.inv(gram.sum(axis=0) / np.outer(scale, scale)) / np.outer(scale, scale)
     factor = small_sample_factor(design.children_count, design.parameter_count, groups)

@@ -23,6 +23,7 @@ from sfpc.estimation.few_clusters import (
     RestrictedTest,
     multipliers,
 )
+from sfpc.estimation.result import Result
 
 Array = NDArray[np.float64]
 
@@ -33,7 +34,7 @@ FEWEST_DRAWS = 20_000
 
 
 @dataclass(frozen=True)
-class Pooled:
+class Pooled(Result):
     """An estimate over m imputations.
 
     Attributes

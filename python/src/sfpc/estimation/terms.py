@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sfpc.estimation.cluster import Estimate
 from sfpc.estimation.design import CELL_COUNT, CELL_WEIGHT, Design, Terms, build_design, independent_columns
 from sfpc.estimation.linear import LinearFit, fit_linear
+from sfpc.estimation.result import Result
 
 Array = NDArray[np.float64]
 
@@ -26,7 +27,7 @@ LARGEST_SHARE = 1 - 1e-6
 
 
 @dataclass(frozen=True)
-class TermsFit:
+class TermsFit(Result):
     """The model of FV.EST.7.
 
     Attributes
