@@ -30,6 +30,7 @@ from sfpc.estimation import (
 from sfpc.estimation.cluster import small_sample_factor
 from sfpc.estimation.design import CELL_COUNT, CELL_OUTCOME, CELL_WEIGHT
 from sfpc.estimation.few_clusters import cluster_sums
+from sfpc.estimation.imputation import fit_imputation
 from sfpc.estimation.linear import triangle
 
 ROOT = Path(__file__).resolve().parents[2]
