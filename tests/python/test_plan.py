@@ -68,7 +68,12 @@ def test_a_locked_plan_is_locked_and_dated(project: Paths) -> None:
             "significance_level: value was '0.05', is '0.1'",
         ),
         (SPECIFICATIONS, "att_imputation,became", "att_other,became", "att_other"),
-        (SPECIFICATIONS, "logit,cem_protocol,true", "logit,none,true", "weights was 'cem_protocol', is 'none'"),
+        (
+            SPECIFICATIONS,
+            "logit,cem_protocol,is_treated,default,all,as_levels,true",
+            "logit,none,is_treated,default,all,as_levels,true",
+            "weights was 'cem_protocol', is 'none'",
+        ),
         (
             "seeds/protocol/programme_outcomes.csv",
             "care_start,18,",

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, SEEDS
+from sfpc.grid import of_one_basis
 from sfpc.landing.gate import Gate, read_windows
 from sfpc.landing.national import land_national
 from sfpc.marts import EvaluationSettings, open_marts, read_mart, read_settings
-from sfpc.recovery import compile_warehouse, run_recovery, run_seed, summarise
+from sfpc.recovery import RECOVERED_MODELS, compile_warehouse, run_recovery, run_seed, summarise
 from sfpc.settings import Paths
 from sfpc.synthetic.twins import noise_free_ranking, simulate_twin_hits, standardise
 
@@ -135,7 +136,9 @@ def test_truth_lies_in_the_interval_on_the_small_set(tmp_path: Path) -> None:
     with Gate(paths.landing, "national", windows, base=paths.extracts) as gate:
         land_national(paths.extracts, gate)
     build(paths)
-    results = run(paths.marts_db, paths.results, outcome_id="became_looked_after")
+    with open_marts(paths.marts_db) as connection:
+        only = of_one_basis(connection, "became_looked_after", RECOVERED_MODELS)
+    results = run(paths.marts_db, paths.results, outcome_id="became_looked_after", only=only)
     truth = primary_truth(paths, paths.marts_db, results.matched_pairs)
     primary = results.effects[results.effects["is_primary"]].iloc[0]
     assert primary["ci_low"] <= truth <= primary["ci_high"]

@@ -25,7 +25,7 @@ from sfpc.cost_benefit.survey import CostSurvey
 from sfpc.errors import SfpcError
 from sfpc.estimation.design import MISSING_COVARIATE_LIMIT
 from sfpc.estimation.inference import MINIMUM_TREATED_CLUSTERS
-from sfpc.grid import Outcome, estimate_grid, read_outcomes, stacked
+from sfpc.grid import Outcome, estimate_grid, read_outcomes, read_specifications, stacked
 from sfpc.marts import EvaluationSettings, fingerprints, open_marts, read_mart, read_settings
 from sfpc.matching.decisions import apply_decisions, data_versions, decisions_of
 from sfpc.matching.evidence import evidence_after_matching, evidence_on_trends
@@ -142,6 +142,7 @@ def run(
     outcome_id: str | None = None,
     workers: int = 1,
     survey: CostSurvey | None = None,
+    only: tuple[str, ...] | None = None,
 ) -> EvaluationResults:
     """Evaluate every programme in the marts (or one) and write the results files.
 
@@ -154,6 +155,7 @@ def run(
     workers: processes that share the outcomes; results do not depend on it. A run that was interrupted goes on where
         it was, as long as marts, code and settings are the same.
     survey: what LAs reported of their costs (FV.CBA.1); without it ratios of benefit to cost are undefined, and say so.
+    only: ids of the specifications to fit, for studies of the estimates alone; nothing else is worked out then.
 
     Returns
     -------
@@ -165,7 +167,8 @@ def run(
         settings = read_settings(connection)
         marts = fingerprints(connection)
         code = _code_fingerprint()
-        run_id = _run_id(marts, code, settings, programme_id, outcome_id, survey)
+        run_id = _run_id(marts, code, settings, (programme_id, outcome_id, survey, only))
+        read_specifications(connection)  # a row that cannot be fitted stops the run before anything is written
         roles = read_mart(connection, "dim_programme_local_authorities")
         programmes = _programmes(roles, programme_id)
         roles = roles[roles["programme_id"].isin(programmes)]
@@ -193,9 +196,7 @@ def run(
         write_matched_children(connection, results_dir)
     unfinished = results_dir / ".unfinished" / run_id
     with clock.step("Estimating effects"):
-        grid = estimate_grid(
-            marts_db, programmes, outcomes, sets, excluded, roles, settings, workers, unfinished=unfinished
-        )
+        grid = estimate_grid(marts_db, programmes, outcomes, sets, excluded, roles, settings, workers, unfinished, only)
     tables = {
         "effects": grid.effects,
         "inference": grid.inference,
@@ -207,7 +208,7 @@ def run(
         **_matching_tables(matching),
     }
     with clock.step("Power, stepped wedge, costs and benefits"), open_marts(marts_db) as connection:
-        tables |= _beyond(connection, programmes, outcomes, tables, survey)
+        tables |= _beyond(connection, programmes if only is None else [], outcomes, tables, survey)
     tables = {name: as_result_table(name, table, run_id) for name, table in tables.items()}
     with clock.step("Writing results"):
         for name in RESULT_TABLES:
@@ -349,17 +350,9 @@ def _code_fingerprint() -> str:
     return digest.hexdigest()
 
 
-def _run_id(
-    marts: Mapping[str, str],
-    code: str,
-    settings: EvaluationSettings,
-    programme_id: str | None,
-    outcome_id: str | None,
-    survey: CostSurvey | None,
-) -> str:
-    chosen = {"programme": programme_id, "outcome": outcome_id, "costs": None if survey is None else repr(survey)}
+def _run_id(marts: Mapping[str, str], code: str, settings: EvaluationSettings, chosen: tuple[object, ...]) -> str:
     content = json.dumps(
-        {"marts": marts, "code": code, "settings": asdict(settings), **chosen},
+        {"marts": marts, "code": code, "settings": asdict(settings), "chosen": repr(chosen)},
         sort_keys=True,
         default=str,
     )

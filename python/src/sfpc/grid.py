@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -344,6 +344,7 @@ class _Task:
     calendar: Calendar
     excluded_count: int
     settings: EvaluationSettings
+    only: tuple[str, ...] | None
 
     @property
     def name(self) -> str:
@@ -360,6 +361,7 @@ def estimate_grid(
     settings: EvaluationSettings,
     workers: int = 1,
     unfinished: Path | None = None,
+    only: tuple[str, ...] | None = None,
 ) -> Grid:
     """Fit every specification of every programme and outcome.
 
@@ -369,6 +371,7 @@ def estimate_grid(
     workers: processes; outcomes are shared out among them. The numbers do not depend on how many there are.
     unfinished: folder that keeps what is done, so that a run that was interrupted goes on from there; its name must
         tell runs apart. The caller removes it when all is written.
+    only: ids of the specifications to fit; with them there are no tables around the primary one.
     """
     tasks = [
         _Task(
@@ -379,6 +382,7 @@ def estimate_grid(
             Calendar.of(roles[roles["programme_id"] == programme_id]),
             int(((excluded["programme_id"] == programme_id) & (excluded["outcome_id"] == outcome.outcome_id)).sum()),
             settings,
+            only,
         )
         for programme_id in programmes
         for outcome in outcomes
@@ -457,13 +461,15 @@ def _estimate_outcome(task: _Task) -> Grid:
             return Grid(pd.DataFrame(), pd.DataFrame(), {})
         weigh_children(connection, task.sets, settings.cem_year_fallback_share)
         baseline = _baseline_mean(connection, programme_id, outcome)
-        declared = [s for s in _specifications(connection) if s.outcome_id == outcome.outcome_id]
+        declared = [s for s in read_specifications(connection) if s.outcome_id == outcome.outcome_id]
         specifications, rule = _apply_model_rule(declared, outcome, baseline, settings)
         notes = [rule] if rule else []
         if task.excluded_count:
             live = len(task.calendar.first_phase)
             notes.append(f"{task.excluded_count} of {live} treatment LAs excluded: no comparator accepted")
         samples = Samples(connection, programme_id, outcome, task.calendar)
+        if task.only is not None:
+            specifications = [s for s in specifications if s.specification_id in task.only]
         # Specifications of one sample stand together: it is built once.
         for specification in sorted(specifications, key=lambda s: (*s.sample, s.specification_id)):
             about = {**key, "specification_id": specification.specification_id}
@@ -475,7 +481,7 @@ def _estimate_outcome(task: _Task) -> Grid:
                     for number, estimate in enumerate(found)
                 ]
         primary = next((s for s in specifications if s.is_primary), None)
-        if primary is not None:
+        if primary is not None and task.only is None:
             tables = around_primary(
                 samples.cells(primary), samples.rows(primary), TERMS, MONTH, task.calendar.go_live_month, settings
             )
@@ -495,7 +501,8 @@ def _adjusted(effects: pd.DataFrame, secondary: list[str]) -> NDArray[np.float64
     return adjusted
 
 
-def _specifications(connection: duckdb.DuckDBPyConnection) -> list[Specification]:
+def read_specifications(connection: duckdb.DuckDBPyConnection) -> list[Specification]:
+    """All rows of `dim_specifications`; SfpcError names a value that is not known."""
     rows = connection.execute(
         "select specification_id, outcome_id, clause, model, weights, treatment, reading_id, children,"
         " missing_covariates, is_primary, label"
@@ -518,6 +525,13 @@ def _specifications(connection: duckdb.DuckDBPyConnection) -> list[Specification
                     f" known are {', '.join(values)}"
                 )
     return specifications
+
+
+def of_one_basis(connection: duckdb.DuckDBPyConnection, outcome_id: str, models: Sequence[str]) -> tuple[str, ...]:
+    """Ids of the outcome's specifications that differ from the primary one in nothing but the model."""
+    rows = [s for s in read_specifications(connection) if s.outcome_id == outcome_id]
+    bases = {s.basis for s in rows if s.is_primary}
+    return tuple(s.specification_id for s in rows if s.basis in bases and s.model in models)
 
 
 def terms_sql(relation: str) -> str:

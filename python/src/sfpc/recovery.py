@@ -27,7 +27,7 @@ from sfpc.estimation.imputation import fit_imputation
 from sfpc.estimation.linear import fit_linear
 from sfpc.estimation.logit import fit_logit_to_cells
 from sfpc.evaluation import run
-from sfpc.grid import TERMS, terms_sql
+from sfpc.grid import TERMS, of_one_basis, terms_sql
 from sfpc.landing.gate import Gate
 from sfpc.landing.national import land_national
 from sfpc.marts import ANALYSIS, SCHEMA, EvaluationSettings, open_marts, read_mart, read_settings
@@ -42,6 +42,8 @@ from sfpc.warehouse.build import run_dbt
 FIRST_SEED = 1000
 # Only points are taken from the fits without the programme; a level has to be given.
 LEVEL = 0.05
+# The models of the primary outcome whose estimates are studied.
+RECOVERED_MODELS = ("imputation", "linear", "logit")
 REPORTED = {
     "estimate": "estimate_pp",
     "standard_error": "standard_error_pp",
@@ -119,7 +121,10 @@ def run_seed(
         shutil.copy(compiled.template, database)
         _run_models(compiled, database, folder)
         with _quiet():
-            results = run(database, paths.results, outcome_id=primary_outcome(database))
+            outcome_id = primary_outcome(database)
+            with open_marts(database) as connection:
+                only = of_one_basis(connection, outcome_id, RECOVERED_MODELS)
+            results = run(database, paths.results, outcome_id=outcome_id, only=only)
         truth = primary_truth(paths, database, results.matched_pairs)
         points = results.effects[results.effects["scale"] == "percentage points"]
         kept = points[["model", *REPORTED]].rename(columns=REPORTED).assign(seed=seed, truth_pp=truth)

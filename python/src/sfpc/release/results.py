@@ -124,6 +124,7 @@ def _offers(
         mine = {
             name: frame[(frame["programme_id"] == programme_id) & (frame["outcome_id"] == outcome_id)]
             for name, frame in results.items()
+            if "outcome_id" in frame
         }
         offers += [*_flow(about), *_outcome(about), *_missing(about)]
         offers += [*_shares(about, mine["cem_shares"]), *_imbalance(about, mine["cem_imbalance"])]
