@@ -382,7 +382,9 @@ def write_matched_children(connection: duckdb.DuckDBPyConnection, results_dir: P
     Child-level, so never for release; it lets results be walked back and queried beside the marts.
     connection: on which `sfpc.strata.match_children` has run (FV.CEM.9, FV.CEM.10).
     """
-    connection.execute("create or replace temp view result as select * from cem_child_weights order by all")
+    connection.execute(
+        "create or replace temp view result as select * from cem_child_weights where weight_protocol > 0 order by all"
+    )
     _replace(
         results_dir / "matched_children.parquet", partial(_copy, connection, options="format parquet, compression zstd")
     )

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from sfpc.errors import SfpcError
-from sfpc.grid import TERMS, terms_sql
+from sfpc.grid import MODELS, TERMS, of_one_basis, terms_sql
 from sfpc.marts import ANALYSIS, SCHEMA, fingerprints, open_marts, read_mart
 from sfpc.release.tables import Dimension, EstimateOffer, Fit, Offer, Statistic
 from sfpc.results import RESULT_TABLES
@@ -126,6 +126,14 @@ def _offers(
             for name, frame in results.items()
             if "outcome_id" in frame
         }
+        # A regression on other children would tell those whom it leaves out: only those on the primary one's leave.
+        beside = of_one_basis(connection, str(outcome_id), MODELS)
+        effects = mine["effects"][mine["effects"]["specification_id"].isin(beside)]
+        counts = effects.loc[effects["is_primary"].astype(bool), ["children_count", "treated_children_count"]]
+        effects = effects.merge(counts.drop_duplicates(), on=["children_count", "treated_children_count"])
+        same = set(effects["specification_id"])
+        for name in ("effects", "inference"):
+            mine[name] = mine[name][mine[name]["specification_id"].isin(same)]
         offers += [*_flow(about), *_outcome(about), *_missing(about)]
         offers += [*_shares(about, mine["cem_shares"]), *_imbalance(about, mine["cem_imbalance"])]
         offers += [*_balance(about, mine["cem_balance"]), *_pairs(about, mine["matched_pairs"], mine["matched_trends"])]
