@@ -135,6 +135,9 @@ def test_effects_are_those_of_the_results_without_their_notes(released: Paths) -
         found = held.get((row["programme_id"], row["outcome_id"], row["specification_id"], row["scale"]))
         if found is None:
             continue
+        if row["estimate"] != row["estimate"]:
+            assert found["estimate"] == ""
+            continue
         assert float(found["estimate"]) == round(row["estimate"], 3)
         assert found["children"] == MARK or abs(int(found["children"]) - row["children_count"]) <= 2
     # A note can say that all children of a group had the event.
