@@ -7,6 +7,7 @@ docs/methods/missing_data.md.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -337,7 +338,7 @@ class _Columns:
         return np.asarray(np.triu(out) + np.triu(out, 1).T, dtype=np.float64)
 
 
-class _Model:
+class _Model(ABC):
     """What the two kinds of covariates share: rows, weights and the lots of the bootstrap."""
 
     def __init__(self, name: str, state: _State, weight: Array, cluster: Codes) -> None:
@@ -351,14 +352,17 @@ class _Model:
         las = generator.standard_exponential(self._clusters) - 1.0
         return np.asarray(las[self._cluster] + generator.standard_exponential(len(self._cluster)) - 1.0)
 
+    @abstractmethod
     def prepare(self, state: _State) -> None:
-        raise NotImplementedError
+        """What all chains share."""
 
+    @abstractmethod
     def restart(self) -> None:
-        raise NotImplementedError
+        """Forget the chain before."""
 
+    @abstractmethod
     def draw(self, state: _State, generator: np.random.Generator) -> bool:
-        raise NotImplementedError
+        """Replace the missing values by drawn ones; whether the fit settled."""
 
 
 @dataclass

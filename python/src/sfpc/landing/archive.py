@@ -144,6 +144,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
+    # The library says "not implemented" of a kind of compression that it cannot read.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise InputError(
             f"not a readable zip archive or workbook ({error}); nothing of it is used", file=path
