@@ -585,14 +585,13 @@ def _estimates(about: _About, effects: pd.DataFrame, inference: pd.DataFrame) ->
     if rows.empty:
         return []
     fits = {weights: _fit(about, weights) for weights in dict.fromkeys(rows["weights"])}
-    largest = {w: int(rows.loc[rows["weights"] == w, "children_count"].max()) for w in fits}
     made: list[tuple[Fit, tuple[str, Mapping[str, str]]]] = []
     for weights, model, children in zip(
         rows["weights"].astype(str), rows["model"].astype(str), rows["children_count"].astype(int), strict=True
     ):
         fit, within = fits[weights], about.at(_SAMPLES[weights])
-        if children != largest[weights]:
-            # A model that had to leave children out is about fewer; they are a part of the others.
+        if children != fit.children:
+            # A model that had to leave children out is about fewer; they are a part of all matched ones.
             within[f"model of {about.outcome_id}"] = model
         own = Fit(children, fit.parameters, fit.design_rows, fit.smallest_combination, fit.levels)
         made.append((own, (about.population, within)))
