@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,7 @@ from openpyxl import Workbook
 from sfpc.errors import SfpcError
 from sfpc.release.figures import Figure
 from sfpc.release.judge import Judgement, ReleasedTable
+from sfpc.release.profiles import Profile
 
 VERSION = "0.4.0"
 INDEX, CONFIG, LEDGER_HASH, CHECKSUMS = "results.json", "config.json", "ledger.txt", "checksums"
@@ -30,17 +32,23 @@ DRAFT, CHECKED = "draft", "checked"
 _STATUS = {DRAFT: "review", CHECKED: "pass"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _CHILD_CODE = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{26,}(?![0-9a-zA-Z])")
-_NAME = re.compile(r"[a-z0-9][a-z0-9_]*(?:\.sheet)?\.(?:csv|svg|txt|xlsx|html|md)")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_]*(?:\.sheet)?\.(?:csv|svg|txt|xlsx|html|md|docx)")
+_DOCUMENTS, _OFFICE = ("html", "md", "docx"), (".docx", ".xlsx")
 _KEYS = ("uid", "status", "type", "properties", "files", "outcome", "command", "summary", "timestamp", "comments")
 
 
 @dataclass(frozen=True)
 class Document:
-    """A page or text for release, made of released tables. `name` ends in .html or .md."""
+    """A page or text for release, made of released tables. `name` ends in .html, .md or .docx."""
 
     name: str
     title: str
-    text: str
+    text: str | bytes
+
+    @property
+    def uid(self) -> str:
+        """Its name without its ending: documents of one name are one output in several formats."""
+        return self.name.rsplit(".", 1)[0]
 
 
 @dataclass(frozen=True)
@@ -88,15 +96,25 @@ def content_files(
             raise SfpcError(f"the figure {figure.key} shows the table {figure.table}, which is not released")
         files[f"{figure.key}.svg"] = figure.svg.encode()
     for document in documents:
-        if document.name.rsplit(".", 1)[-1] not in ("html", "md"):
-            raise SfpcError(f"{document.name}: a document is .html or .md")
-        files[document.name] = document.text.encode()
+        if document.name.rsplit(".", 1)[-1] not in _DOCUMENTS:
+            raise SfpcError(f"{document.name}: a document is {', '.join(f'.{end}' for end in _DOCUMENTS)}")
+        if document.name in files:
+            raise SfpcError(f"two outputs are called {document.name}")
+        files[document.name] = document.text if isinstance(document.text, bytes) else document.text.encode()
     for name, content in files.items():
         if not _NAME.fullmatch(name):
             raise SfpcError(f"'{name}' is not a name of a released file")
-        if not name.endswith(".xlsx") and _CHILD_CODE.search(content.decode()):
+        if any(_CHILD_CODE.search(text) for text in texts_of(name, content)):
             raise SfpcError(f"{name}: holds what looks like the code of a child")
     return files
+
+
+def texts_of(name: str, content: bytes) -> list[str]:
+    """What a file of a bundle says: its text, or the texts inside an office file."""
+    if not name.endswith(_OFFICE):
+        return [content.decode()]
+    with zipfile.ZipFile(io.BytesIO(content)) as package:
+        return [package.read(part).decode() for part in package.namelist() if part.endswith((".xml", ".rels"))]
 
 
 def bundle_files(
@@ -114,13 +132,16 @@ def bundle_files(
         sheet = f"{tables[0].file}.sheet.txt"
         files[sheet] = _sheet(name, tables, judgement, about).encode()
         results[tables[0].file] = _result(tables[0].file, "table", tables, [name, *drawn, sheet], about)
-    results["tables"] = _result("tables", "custom", judgement.tables, [WORKBOOK], about)
+    made: dict[str, tuple[str, list[str]]] = {"tables": ("all tables of the release", [WORKBOOK])}
     for document in documents:
-        uid = document.name.rsplit(".", 1)[0]
+        made.setdefault(document.uid, (document.title, []))[1].append(document.name)
+    for uid, (title, names) in made.items():
         if uid in results:
             raise SfpcError(f"two outputs are called {uid}")
-        results[uid] = _result(uid, "custom", judgement.tables, [document.name], about)
-        results[uid]["summary"] = document.title
+        sheet = f"{uid}.sheet.txt"
+        files[sheet] = _document_sheet(names, title, judgement, about).encode()
+        results[uid] = _result(uid, "custom", judgement.tables, [*names, sheet], about)
+        results[uid]["summary"] = title
     index = {
         "version": VERSION,
         "results": results,
@@ -261,20 +282,13 @@ def _result(uid: str, kind: str, tables: Sequence[ReleasedTable], names: Sequenc
 
 def _sheet(name: str, tables: Sequence[ReleasedTable], judgement: Judgement, about: About) -> str:
     """What a checker needs to know of a file; its numbers are those of the table, rounded and hidden alike."""
-    profile = judgement.profile
     lines = [
-        f"Sheet of {name}",
-        "",
-        f"Title: {tables[0].title}",
-        f"Status: {about.status}",
-        f"Release: {about.release_id}, {about.made_at.date()}" + (f", {about.by}" if about.by else ""),
-        f"Rules: {profile.name}; a hidden cell is {profile.marker}; counts are distinct children",
-        f"Command: {tables[0].command}",
-        *(f"Data: {key} {value}" for key, value in about.data.items() if isinstance(value, str)),
+        *_heading(name, tables[0].title, [tables[0].command], judgement.profile, about),
         *(f"Context: {text}" for text in dict.fromkeys(t.context for t in tables) if text),
         "",
         "Unweighted numbers of children behind each row, rounded as in the table:",
     ]
+    profile = judgement.profile
     for table in tables:
         if table.withheld:
             lines.append(f"  {table.withheld} rows are left out: what their regression stands on is not enough")
@@ -286,6 +300,31 @@ def _sheet(name: str, tables: Sequence[ReleasedTable], judgement: Judgement, abo
                 numbers = f"{profile.statistic_minimum} or more where a value is shown"
             lines.append(f"  {what}: {numbers}")
     return "\n".join(lines) + "\n"
+
+
+def _document_sheet(names: Sequence[str], title: str, judgement: Judgement, about: About) -> str:
+    """What a checker needs to know of a document: what it was made of."""
+    lines = [
+        *_heading(" and ".join(names), title, ["sfpc release"], judgement.profile, about),
+        "Context: Made of the tables of this release and of nothing else; each has a sheet of its own with the",
+        "unweighted numbers of children:",
+        *(f"  {name}" for name in table_files(judgement.tables)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _heading(name: str, title: str, commands: Sequence[str], profile: Profile, about: About) -> list[str]:
+    """The first lines of every sheet."""
+    return [
+        f"Sheet of {name}",
+        "",
+        f"Title: {title}",
+        f"Status: {about.status}",
+        f"Release: {about.release_id}, {about.made_at.date()}" + (f", {about.by}" if about.by else ""),
+        f"Rules: {profile.name}; a hidden cell is {profile.marker}; counts are distinct children",
+        *(f"Command: {command}" for command in commands),
+        *(f"Data: {key} {value}" for key, value in about.data.items() if isinstance(value, str)),
+    ]
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

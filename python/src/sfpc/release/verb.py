@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from sfpc.errors import SfpcError
+from sfpc.plan import status as plan_status
 from sfpc.progress import say, step
 from sfpc.release.door import Door, releases, status_of, verify
 from sfpc.release.figures import Figure, estimates_figure, rates_figure
 from sfpc.release.judge import Judgement, ReleasedTable
 from sfpc.release.profiles import DEFAULT_PROFILE, read_profile
 from sfpc.release.results import offers_of_run
+from sfpc.report.releasable import Declared, declared, documents
 from sfpc.settings import Paths
 
 
@@ -51,9 +54,24 @@ def run_release(
             _say(door.judge(run.offers))
         return
     with step("judging it, and writing what may be released"):
-        release = door.release(run.offers, figures_of)
+        release = door.release(run.offers, figures_of, partial(documents, known=_declared(paths, door)))
     _say(release.judgement)
     say(f"  {release.folder} (draft); true counts and reasons for the checker: {release.checking}")
+
+
+def _declared(paths: Paths, door: Door) -> Declared:
+    """What the releasable report says beside released tables: rows of the protocol, and what identifies the run."""
+    status = plan_status(paths)
+    return declared(
+        paths.root,
+        door.profile,
+        door.moment.date(),
+        (
+            ("Data", "synthetic, with a planted effect" if paths.truth.is_dir() else "real"),
+            ("Estimates", "exploratory" if status.is_exploratory else f"planned, locked on {status.locked_on}"),
+        ),
+        (("Run", str(door.data["run_id"])),),
+    )
 
 
 def figures_of(tables: Mapping[str, ReleasedTable]) -> list[Figure]:

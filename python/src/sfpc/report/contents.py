@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from sfpc.report import appendix, economics, quality, sections, sensitivity, words
+from sfpc.report import appendix, economics, outline, quality, sections, sensitivity, words
 from sfpc.report.document import (
     Aside,
     Beside,
@@ -41,24 +41,24 @@ def report_of(inputs: Inputs) -> Report:
     first = list(dict.fromkeys(words.lowered(str(study.outcome["label"])) for study in held if study.is_primary))
     first = first or [words.lowered(str(held[0].outcome["label"]))]
     others = len({study.outcome_id for study in held}) - len(first)
-    chapters = (
-        Section("finding", "What we found", _finding(inputs, held)),
-        Section("participants", "Who was studied", _participants(held)),
-        Section("comparators", "How the comparison LAs were chosen", _comparators(held)),
-        Section("balance", "How alike the two groups of children are", _balance(held)),
-        Section("estimates", "The effect on each outcome", _effects(held)),
-        Section("sensitivity", "Does the result depend on how it was found?", _sensitivity(held)),
-        Section("missing", "What is not known of some children", _missing(held)),
-        Section("power", "How small an effect could have been found", _per_programme(held, economics.power)),
-        Section("triangulation", "What another design says", _per_programme(held, economics.other_design)),
-        Section("costs", "What it costs and what it saves", _per_programme(held, economics.costs)),
-        Section("data", "The data and their quality", _data(inputs, held)),
-        Section("recovery", "Does the method find a known effect?", _recovery(inputs)),
-        Section("plan", "The plan, and what departs from it", economics.plan(inputs.plan)),
-        Section("protocol", "The protocol, clause by clause", _protocol(inputs)),
-        Section("limits", "What this report cannot say", [Items(appendix.limits(inputs, held))]),
-        Section("about", "About this run", _about(inputs)),
-    )
+    chapters: dict[str, list[Block]] = {
+        "finding": _finding(inputs, held),
+        "participants": _participants(held),
+        "comparators": _comparators(held),
+        "balance": _balance(held),
+        "estimates": _effects(held),
+        "sensitivity": _sensitivity(held),
+        "missing": _missing(held),
+        "power": _per_programme(held, economics.power),
+        "triangulation": _per_programme(held, economics.other_design),
+        "costs": _per_programme(held, economics.costs),
+        "data": _data(inputs, held),
+        "recovery": _recovery(inputs),
+        "plan": economics.plan(inputs.plan),
+        "protocol": _protocol(inputs),
+        "limits": [Items(appendix.limits(inputs, held))],
+        "about": _about(inputs),
+    }
     return Report(
         title=f"{words.listed(programmes)}: evaluation report",
         name=words.listed(programmes),
@@ -68,7 +68,7 @@ def report_of(inputs: Inputs) -> Report:
         footer=f"{MARKING}. Disclosure control has not been applied to this report.",
         status=_status(inputs),
         moment=f"{inputs.run_date.isoformat()}T00:00:00Z",
-        sections=numbered(chapters),
+        sections=numbered([Section(key, title, chapters[key]) for key, title in outline.TITLES.items()]),
     )
 
 
@@ -130,14 +130,7 @@ def _finding(inputs: Inputs, held: list[Study]) -> list[Block]:
         else:
             blocks += said
         if len(own) > 1:
-            blocks.append(
-                Text(
-                    "The table holds every outcome of the protocol. With several outcomes, one may look changed by"
-                    " chance"
-                    " alone; for the secondary ones “statistically significant” therefore goes by p adjusted for all of"
-                    " them together (Hochberg). An interval holds the effects that the data are compatible with."
-                )
-            )
+            blocks.append(Text(outline.SEVERAL_OUTCOMES))
         blocks.append(sections.summary(own))
         unknown = sections.not_estimated(own)
         if unknown:
@@ -237,14 +230,7 @@ def _balance(held: list[Study]) -> list[Block]:
         ]
 
     return [
-        Text(
-            "Within each treatment LA and its comparison LAs, children are matched exactly on broad groups of their"
-            " characteristics. Children without a counterpart in the other arm are left out, and comparison children"
-            " are"
-            " weighted so that both arms have the same mix. A standardised difference of 0 means that a"
-            " characteristic is"
-            " equally common in both arms."
-        ),
+        Text(outline.BALANCE),
         *_per_study(held, blocks),
     ]
 
@@ -292,9 +278,8 @@ def _sensitivity(held: list[Study]) -> list[Block]:
 def _missing(held: list[Study]) -> list[Block]:
     return [
         Text(
-            "Some characteristics of children are not recorded. In the primary analysis what is missing is a group"
-            " of its"
-            " own; beside it stand the analysis of children of whom everything is known and one with imputed values."
+            f"{outline.MISSING} Beside it stand the analysis of children of whom everything is known and one with"
+            " imputed values."
         ),
         *_per_study(held, sensitivity.missing_data),
     ]

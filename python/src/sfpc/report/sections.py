@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sfpc.errors import SfpcError
-from sfpc.report import charts, words
+from sfpc.report import charts, outline, words
 from sfpc.report.drawing import Drawing
 from sfpc.report.inputs import Inputs
 from sfpc.report.study import (
@@ -59,8 +59,7 @@ def finding(study: Study) -> dict[str, Any]:
         rest.append(
             (
                 "Among whom.",
-                "Only children who became looked after can have this outcome. The programme may change which children"
-                " these are, so the comparison is of two groups that need not be alike.",
+                outline.AMONG_WHOM,
             )
         )
     return {"lead": first, "rest": rest, "truth": _truth_words(study, primary)}

@@ -73,12 +73,12 @@ class Study:
     @property
     def who(self) -> str:
         """Whom the outcome is about."""
-        return "children who became looked after" if self.is_of_care else "children referred"
+        return whom(self.is_of_care)
 
     @property
     def is_of_care(self) -> bool:
         """Whether only children who became looked after can have the outcome."""
-        return self.anchor == CARE_START or self.outcome.get("outcome_column") in _OF_CHILDREN_IN_CARE
+        return is_of_care(self.anchor, self.outcome.get("outcome_column"))
 
     @property
     def is_primary(self) -> bool:
@@ -132,6 +132,16 @@ class Study:
         flagged = effects[effects["is_primary"].astype(bool)]
         chosen = flagged if len(flagged) else effects
         return dict(chosen.iloc[0])
+
+
+def is_of_care(anchor: str, outcome_column: object) -> bool:
+    """Whether only children who became looked after can have an outcome."""
+    return anchor == CARE_START or outcome_column in _OF_CHILDREN_IN_CARE
+
+
+def whom(is_care: bool) -> str:
+    """Whom an outcome is about."""
+    return "children who became looked after" if is_care else "children referred"
 
 
 def studies(inputs: Inputs) -> list[Study]:
