@@ -419,14 +419,16 @@ def judge(offers: Sequence[Offer | EstimateOffer], profile: Profile, earlier: Ea
             case.refused.setdefault(offer.key, []).extend(error.reasons)
     case.collect()
     while True:
-        held = set(case.tables)
+        held = dict(case.tables)
         case.audited = 0
         for population in dict.fromkeys(table.offer.population for table in case.all_tables()):
             case.protect(population)
         case.mask_values()
         case.compare_with_earlier()
         _refuse_empty(case)
-        if set(case.tables) == held:
+        gone = [table for key, tables in held.items() if key not in case.tables for table in tables]
+        # A table that tells no numbers of children protects and endangers no other: what is proven stays so.
+        if not any(_counted(table) for table in gone):
             break
         case.collect()
     return _judgement(case, offers)

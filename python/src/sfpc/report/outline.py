@@ -61,22 +61,21 @@ class Fate:
     why: str = ""
 
 
-_OTHER_CHILDREN = "it is about other children than the primary model, and would tell of those who lie between"
-_NOT_COUNTED = "it does not count distinct children, which is all that the rules can judge"
+_OTHER_CHILDREN = "it is about other children than the primary model and would tell of those who lie between"
 _NO_DEGREES = "the children and parameters behind it are not held with the results, so that it cannot be judged"
-_SYNTHETIC_ONLY = "it is about synthetic data alone and is kept with the code"
+_ONLY_CHILDREN = "only numbers of distinct children can be judged"
 
 # By chapter; a chapter with one fate of the kind '*' is left out as a whole.
 FATES: dict[str, tuple[Fate, ...]] = {
     "finding": (Fate("summary", "Every outcome in plain words", shown="the same, of released estimates"),),
     "participants": (
         Fate("flow", "The participant flow", shown="children by arm, rounded"),
-        Fate("flow-table", "Referrals and children by LA", why=f"of referrals, {_NOT_COUNTED}"),
+        Fate("flow-table", "Referrals and children by LA", why=f"it counts referrals; {_ONLY_CHILDREN}"),
     ),
     "comparators": (
         Fate("ranking", "Nearest candidates of each treatment LA", shown="the accepted pairs with their distances"),
-        Fate("trend", "Trends before go-live", why=f"of children in several quarters, {_NOT_COUNTED}"),
-        Fate("excluded", "LAs left out, with reasons", why="reasons are words that people wrote"),
+        Fate("trend", "Trends before go-live", why=f"a child can be in several quarters; {_ONLY_CHILDREN}"),
+        Fate("excluded", "Treatment LAs without a comparison, and why", why="its reasons are words that people wrote"),
     ),
     "balance": (
         Fate("balance", "Differences between the arms", shown="the same, of released levels"),
@@ -92,30 +91,34 @@ FATES: dict[str, tuple[Fate, ...]] = {
         Fate("effects", "All estimates of the run", shown="those on the same children (chapter on the effect)"),
         Fate("forest", "Every variant that asks the same question", shown="those on the same children"),
         Fate("exposure", "Exposure, not intention to treat", why=_OTHER_CHILDREN),
-        Fate("curve", "Specification curve", why=f"most of it: {_OTHER_CHILDREN}"),
+        Fate("curve", "Specification curve", why="most of it is about other children than the primary model"),
         Fate("event", "Effect by quarter since go-live", why=_NO_DEGREES),
-        Fate("event-study", "Table of the effect by quarter since go-live", why=_NO_DEGREES),
+        Fate("event-study", "Effect by quarter since go-live", why=_NO_DEGREES),
         Fate("leads", "Whether the groups moved apart before go-live", why=_NO_DEGREES),
         Fate("bacon", "Goodman-Bacon decomposition", why=_NO_DEGREES),
-        Fate("bacon-table", "Table of the Goodman-Bacon decomposition", why=_NO_DEGREES),
+        Fate("bacon-table", "Goodman-Bacon decomposition", why=_NO_DEGREES),
         Fate("bounds", "What remains of the effect if trends part", why=_NO_DEGREES),
         Fate("without", "The estimate without each LA in turn", why=_OTHER_CHILDREN),
-        Fate("leave-one-out", "Table of the estimate without each LA in turn", why=_OTHER_CHILDREN),
+        Fate("leave-one-out", "The estimate without each LA in turn", why=_OTHER_CHILDREN),
     ),
     "missing": (
         Fate("missing-effects", "The effect by what is done about missing characteristics", why=_OTHER_CHILDREN),
         Fate("missing", "Characteristics, how many are missing", shown="the same by arm, rounded"),
-        Fate("patterns", "Which characteristics are missing together", why="small groups; it was not offered"),
+        Fate("patterns", "Which characteristics are missing together", why="its groups are small; it is not offered"),
         Fate("missingness", "Whether missing is related to treatment", why=_NO_DEGREES),
     ),
     "power": (Fate("*", "Power and minimum detectable effects", why=_NO_DEGREES),),
     "triangulation": (Fate("*", "The stepped wedge and its agreement with the main design", why=_NO_DEGREES),),
-    "costs": (Fate("*", "Costs and benefits", why=f"of days and money, {_NOT_COUNTED}"),),
-    "data": (Fate("*", "Rows received, quality of returns and their coverage", why=f"of rows, {_NOT_COUNTED}"),),
-    "recovery": (Fate("*", "The recovery study", why=_SYNTHETIC_ONLY),),
+    "costs": (Fate("*", "Costs and benefits", why=f"it is about days and money; {_ONLY_CHILDREN}"),),
+    "data": (
+        Fate("*", "Rows received, quality of returns and their coverage", why=f"it counts rows; {_ONLY_CHILDREN}"),
+    ),
+    "recovery": (Fate("*", "The recovery study", why="it is about synthetic data alone and is kept with the code"),),
     "plan": (
         Fate(
-            "*", "The plan and its deviations", why="reasons are words that people wrote; `sfpc plan export` has both"
+            "*",
+            "The plan and its deviations",
+            why="its reasons are words that people wrote; the plan itself is exported for pre-registration",
         ),
     ),
     "protocol": (

@@ -20,7 +20,7 @@ from sfpc.estimation.inference import MINIMUM_TREATED_CLUSTERS
 from sfpc.release.bundle import Document
 from sfpc.release.judge import FEW, ReleasedTable
 from sfpc.release.profiles import Profile
-from sfpc.release.results import ALL, ARMS, COMPARED, NOT_TREATED, OBSERVED, STEPS
+from sfpc.release.results import ALL, ARMS, STEPS
 from sfpc.report import charts, outline, words
 from sfpc.report.document import (
     Block,
@@ -174,9 +174,8 @@ def report_of(tables: Mapping[str, ReleasedTable], known: Declared) -> Report:
         "about": _about(known),
     }
     for key in outline.TITLES:
-        lines = [
-            f"Left out: {words.lowered(fate.what)}: {fate.why}." for fate in outline.FATES.get(key, ()) if fate.why
-        ]
+        fates = [fate for fate in outline.FATES.get(key, ()) if fate.why]
+        lines = list(dict.fromkeys(f"{fate.what}: left out, because {fate.why}." for fate in fates))
         chapters.setdefault(key, []).extend([Items(lines)] if lines else [])
     return Report(
         title=f"{words.listed(programmes)}: evaluation report, releasable version",
@@ -439,24 +438,18 @@ def _participants(study: _Study) -> list[Block]:
     if row is not None:
         lines = [f"{_shown(row['treated_children'])} treated, in {_shown(row['cluster_count'])} LAs"]
     flow = charts.Flow(
-        stem=[
-            (
-                charts.FlowBox("Children of the trial period, each once", of(ALL, ALL)),
-                charts.FlowBox(f"{words.sentence(STEPS[0])}; {STEPS[1]}", f"{of(ALL, STEPS[0])}; {of(ALL, STEPS[1])}"),
-            ),
-            (
-                charts.FlowBox(f"{words.sentence(OBSERVED)}", of(ALL, OBSERVED)),
-                charts.FlowBox("In LAs that are not compared", of(ALL, STEPS[2])),
-            ),
-            (charts.FlowBox("In treatment LAs and their comparison LAs", of(ALL, COMPARED)), None),
-        ],
+        stem=[(charts.FlowBox("Children of the trial period, each once", of(ALL, ALL)), None)],
         arms=[
             (
-                charts.FlowBox(f"{words.sentence(name)} children", of(arm, COMPARED)),
-                charts.FlowBox("Left out: no child like them in the other arm", of(arm, STEPS[3])),
+                charts.FlowBox(words.sentence(arm), of(arm, ALL)),
+                charts.FlowBox(
+                    "Left out: no child like them in the other arm",
+                    of(arm, STEPS[3]),
+                    [f"{words.sentence(step)}: {of(arm, step)}" for step in STEPS[:3]],
+                ),
                 charts.FlowBox("Matched children", of(arm, STEPS[4])),
             )
-            for arm, name in ((ARMS[0], "treated"), (NOT_TREATED, "other"))
+            for arm in ARMS
         ],
         last=charts.FlowBox("Children analysed in the primary model", last, lines),
     )
