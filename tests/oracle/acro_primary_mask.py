@@ -32,6 +32,7 @@ def make(folder: Path) -> None:
     sys.path.insert(0, str(root / "tests" / "python"))
     import numpy as np
     import pandas as pd
+
     from release_worlds import children, profile
     from sfpc.release.masks import hidden_children, hidden_events, hidden_values
     from sfpc.release.tables import Dimension, lay_out, of_children

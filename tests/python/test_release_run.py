@@ -34,9 +34,10 @@ from release_worlds import profile
 from sfpc.cli import main
 from sfpc.release.bundle import INDEX, faults_of_bundle
 from sfpc.release.door import read_bundle, releases, status_of, verify
-from sfpc.release.judge import FEW, TO_PROTECT
+from sfpc.release.judge import FEW, TO_PROTECT, judge
 from sfpc.release.ledger import read_ledger
 from sfpc.release.markers import MARKER
+from sfpc.release.results import offers_of_run
 from sfpc.report import contents, outline, releasable
 from sfpc.report.document import Picture, flat
 from sfpc.report.inputs import read_inputs
@@ -231,6 +232,32 @@ def test_results_of_another_run_are_not_released(
     assert main(["release"]) == 2
     assert "no results" in capsys.readouterr().err
     assert not (paths.outputs / "release").exists()
+
+
+def test_a_model_that_left_children_out_is_about_a_part_of_all_matched(released: Paths, tmp_path: Path) -> None:
+    """DP.5: a primary logit on fewer children than are matched does not contradict the flow (DECISIONS D136)."""
+    outcome = tables(released, "effects")[0]["outcome"]
+    paths = Paths(ROOT, released.data, tmp_path / "outputs")
+    shutil.copytree(released.results, paths.results)
+    file = paths.results / "effects.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"create table effects as from '{file}'")
+        connection.execute(
+            "update effects set children_count = children_count - 40,"
+            " treated_children_count = treated_children_count - 20"
+            " where outcome_id = ? and specification_id in (select specification_id from effects where is_primary)",
+            [outcome],
+        )
+        (fewer,) = connection.execute(
+            "select children_count from effects where is_primary and outcome_id = ?", [outcome]
+        ).fetchone() or (0,)
+        connection.execute(f"copy effects to '{file}' (format parquet)")
+    offers = [o for o in offers_of_run(paths).offers if f"__{outcome}__" in o.key]
+    found = judge(offers, profile())
+    assert not [r for r in found.refused if any("in another table" in reason for reason in r.reasons)]
+    (effects,) = [t for t in found.tables if t.key.endswith("__effects")]
+    (primary,) = effects.frame.loc[effects.frame["is_primary"].str.lower() == "true", "children"]
+    assert abs(int(primary) - fewer) <= 2
 
 
 # The report that may leave
