@@ -843,7 +843,9 @@ def companions(study: Study) -> list[str]:
         for c in ("treatment", "matching_window", "missing_covariates", "reading_id", "children", "weights")
         if c in held.columns
     ]
-    alike = (held[same].fillna("") == held.loc[primary, same].fillna("")).all(axis=1)
+    # A column without any value has no type of words.
+    choices = held[same].astype("string").fillna("")
+    alike = (choices == choices.loc[primary]).all(axis=1)
     stated = held["model"].isin(("linear", "logit", "imputation"))
     return [str(name) for name in held.index[alike & stated]]
 
