@@ -658,10 +658,10 @@ def _missing(study: _Study) -> list[Block]:
 
 def _limits(known: Declared) -> list[str]:
     rules = known.profile
+    rounded = f" What is shown is rounded to {rules.rounding_base}." if rules.rounding_base > 1 else ""
     return [
         f"Numbers of children below {rules.count_minimum} are hidden ({rules.marker}), and so are others from which a"
-        f" hidden one would follow. What is shown is rounded to {rules.rounding_base}; rates are made of rounded"
-        " numbers.",
+        f" hidden one would follow.{rounded} Rates are made of the numbers shown.",
         "A verdict on significance goes by the released, rounded p-value.",
         "Comparisons of a few LAs: what happened in one of them weighs heavily, and other LAs may fare differently.",
         "Where an effect grows after go-live, the primary model's one number is smaller than the mean effect on the"
