@@ -212,6 +212,7 @@ def open_marts(marts_db: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         raise SfpcError(f"no marts at {marts_db}: build them first (make build)")
     connection = duckdb.connect(":memory:", config={"threads": 1})
     try:
+        connection.execute("set enable_progress_bar = false")
         connection.execute(f"attach {_text(str(marts_db))} as published (read_only)")
         _check_columns(connection, marts_db)
         create_analysis_view(connection)
