@@ -28,7 +28,7 @@ SOURCE = re.compile(r"read_parquet\('[^']*/(\w+)/\*\.parquet', union_by_name = t
 COMMENT = re.compile(r"--[^\n]*")
 MUTANT_SCHEMA = "mutant"
 # One thread and little memory: the warehouses are tiny, and a mutant that pairs everything with everything must stop.
-ENGINE: dict[str, Any] = {"threads": 1, "memory_limit": "600MB", "temp_directory": ""}
+ENGINE: dict[str, Any] = {"threads": 1, "memory_limit": "2GB", "temp_directory": ""}
 
 
 @dataclass(frozen=True)
