@@ -7,10 +7,12 @@ what may leave is made by `sfpc release`. What is typed is kept nowhere, unless 
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import duckdb
 
@@ -25,10 +27,13 @@ _SCHEMAS = "marts,results"
 _MOST_ROWS = 60
 _MOST_COLUMNS = 1000
 _WIDTH = 180
-_WORDS = (
-    "select from where group by order by having limit join left inner using on as and or not null is in between case "
-    "when then else end distinct count sum avg min max cast union all with describe summarize"
-).split()
+_WORDS = tuple(
+    re.findall(
+        r"\w+",
+        "select from where group by order having limit join left inner using on as and or not null is in between case "
+        "when then else end distinct count sum avg min max cast union all with describe summarize",
+    )
+)
 _HELP = """  SQL ends with a semicolon. Tables of marts and results need no schema.
   .tables               marts and results, with what they hold
   .describe TABLE       grain, columns, types and meaning
@@ -82,7 +87,8 @@ class Shell:
 
     def _sql(self, sql: str, most_rows: int = _MOST_ROWS) -> None:
         try:
-            relation = self.connection.sql(sql)
+            # A statement that gives no rows gives None, whatever the stubs say.
+            relation = cast("duckdb.DuckDBPyRelation | None", self.connection.sql(sql))
             if relation is None:
                 return
             if self.is_csv:
