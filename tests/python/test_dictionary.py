@@ -1,4 +1,4 @@
-"""The data dictionary: every table and column with its meaning, the worked queries with results, and dbt's own pages."""
+"""The data dictionary: every table and column with its meaning, the worked queries with results, dbt's own pages."""
 
 from __future__ import annotations
 

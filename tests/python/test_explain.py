@@ -233,8 +233,8 @@ def kinds_of(paths: Paths) -> dict[str, tuple[str, list[Path]]]:
 
 
 KINDS = (
-    "extract", "published table", "cost survey", "landing table", "landing account", "landing manifest", "seed", "model",
-    "contract", "macro", "mart", "database", "warehouse record", "results as Parquet", "results as CSV",
+    "extract", "published table", "cost survey", "landing table", "landing account", "landing manifest", "seed",
+    "model", "contract", "macro", "mart", "database", "warehouse record", "results as Parquet", "results as CSV",
     "matched children", "run record", "results record", "report", "report record",
 )  # fmt: skip
 
