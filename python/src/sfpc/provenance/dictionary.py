@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: WorkedQuery) -> dict[s
     """A worked query with the first rows of its answer."""
     try:
         found = connection.execute(query.sql)
-        columns = [str(column[0]) for column in found.description or []]
+        names = [str(column[0]) for column in found.description or []]
         rows = found.fetchall()
     except duckdb.Error as error:
         # Marts of another version than the query: said in its place, the rest of the page is right.
@@ -175,15 +176,27 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: WorkedQuery) -> dict[s
         "name": query.name,
         "question": query.question,
         "sql": query.sql,
-        "columns": columns,
+        "columns": [{"name": name, "is_number": _is_number(row[i] for row in rows)} for i, name in enumerate(names)],
         "rows": [[_cell(value) for value in row] for row in rows[:_MOST_ROWS]],
         "caption": shown,
     }
 
 
+def _is_number(values: Iterable[object]) -> bool:
+    held = [value for value in values if value is not None]
+    return bool(held) and all(
+        isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in held
+    )
+
+
 def _cell(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | Decimal):
+        # A year is a number too.
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
     if isinstance(value, float):
         return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
     return str(value)

@@ -18,7 +18,8 @@ MODEL, SEED, SOURCE = "model", "seed", "source"
 
 def manifest_path(root: Path, target: Path | None = None) -> Path:
     """Where dbt left its manifest: in its target folder."""
-    return (target or Path(os.environ.get("DBT_TARGET_PATH", root / "target"))) / "manifest.json"
+    # dbt runs in the project folder: a place that is not absolute is meant from there.
+    return (target or root / os.environ.get("DBT_TARGET_PATH", "target")) / "manifest.json"
 
 
 def read_lineage(manifest: Path) -> dict[str, dict[str, Any]]:
