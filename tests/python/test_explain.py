@@ -314,6 +314,18 @@ def test_results_of_an_earlier_build_are_stale(own: Paths, monkeypatch: pytest.M
     assert finding.stage == RESULTS and finding.kind == "code"
 
 
+def test_a_damaged_database_is_one_line(own: Paths) -> None:
+    held = own.marts_db.read_bytes()
+    try:
+        own.marts_db.write_bytes(b"\0" * 8192 + held[8192:])
+        with pytest.raises(SfpcError, match="`sfpc verify` says what changed"):
+            explain(own, "effects.csv:1")
+        assert verify(own).stale_since == MARTS
+        assert "is damaged" in " ".join(map(str, verify(own).findings))
+    finally:
+        own.marts_db.write_bytes(held)
+
+
 def test_records_that_are_no_records(own: Paths) -> None:
     for path, stage in ((own.warehouse_record, MARTS), (own.results / "checksums.json", RESULTS)):
         held = path.read_bytes()

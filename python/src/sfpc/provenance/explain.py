@@ -79,9 +79,12 @@ class Explanation:
 
 
 def explain(paths: Paths, address: str, where: Sequence[str] = ()) -> Explanation:
-    """Walk one number back; see `Walker.explain`."""
-    with Walker(paths) as walker:
-        return walker.explain(address, where)
+    """Walk one number back; see `Walker.explain`. Raises SfpcError also where the database is damaged."""
+    try:
+        with Walker(paths) as walker:
+            return walker.explain(address, where)
+    except duckdb.Error as error:
+        raise SfpcError(f"{paths.marts_db}: cannot be read; `sfpc verify` says what changed") from error
 
 
 class Walker:
