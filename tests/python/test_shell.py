@@ -97,7 +97,6 @@ def test_commands_of_the_shell(shell: Shell, capsys: pytest.CaptureFixture[str])
         "set lock_configuration = false",
         "pragma enable_profiling; pragma profiling_output = '{place}'",
         "set temp_directory = '{folder}'",
-        "checkpoint",
     ],
 )
 def test_it_writes_nothing_and_reaches_nothing(

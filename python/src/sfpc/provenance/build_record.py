@@ -76,7 +76,8 @@ def write_warehouse_record(paths: Paths, results_run_id: str | None = None) -> N
         for name, (rows, content) in contents_of(paths.marts_db).items()
     }
     build = dict(built.content) if built else None
-    dated = {"built_at", "git_commit"}
+    # The lineage says of the definitions, which are hashed already, what a reader wants to know.
+    beside = {"built_at", "git_commit", "lineage"}
     write_record(
         paths.warehouse_record,
         {
@@ -84,7 +85,7 @@ def write_warehouse_record(paths: Paths, results_run_id: str | None = None) -> N
             "build_id": content_hash(
                 {
                     "marts": {name: (entry["rows"], entry["content"]) for name, entry in marts.items()},
-                    "build": {k: v for k, v in build.items() if k not in dated} if build else None,
+                    "build": {k: v for k, v in build.items() if k not in beside} if build else None,
                 }
             )[:12],
             "build": build,

@@ -67,7 +67,7 @@ def read_lineage(manifest: Path) -> dict[str, dict[str, Any]]:
                 for column in node.get("columns", {}).values()
                 if kind == MODEL and node["fqn"][1] == "marts"
             },
-            "tests": sorted(tests[key]),
+            "tests": sorted([*tests[key], *_keys(node)]),
         }
     return dict(sorted(found.items()))
 
@@ -85,6 +85,18 @@ def upstream(lineage: Mapping[str, Mapping[str, Any]], *names: str) -> dict[str,
                 steps[need] = steps[name] + 1
                 waiting.append(need)
     return steps
+
+
+def _keys(node: Mapping[str, Any]) -> list[str]:
+    """Primary keys of a contract: the database refuses what breaks them, so that they need no test."""
+    columns = [
+        str(column["name"])
+        for column in node.get("columns", {}).values()
+        if any(constraint["type"] == "primary_key" for constraint in column.get("constraints") or [])
+    ]
+    held = [columns] if columns else []
+    held += [c["columns"] for c in node.get("constraints") or [] if c["type"] == "primary_key" and c.get("columns")]
+    return [f"primary_key({', '.join(names)})" for names in held]
 
 
 def _test_label(node: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ FOLDER = "queries"
 
 @dataclass(frozen=True)
 class WorkedQuery:
-    """A worked query: its name, the question in words (its first comment), and the SQL."""
+    """A worked query: its name, the question in words (of its first comment), and the SQL."""
 
     name: str
     question: str
@@ -49,4 +49,5 @@ def _read(name: str, text: str) -> WorkedQuery:
         if not line.startswith("--"):
             break
         comment.append(line.removeprefix("--").strip())
-    return WorkedQuery(name, " ".join(comment), sql)
+    question, mark, _ = " ".join(comment).partition("?")
+    return WorkedQuery(name, question + mark, sql)
