@@ -196,7 +196,7 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int | Decimal):
         # A year is a number too.
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+        return f"{value:,}" if value >= 10_000 or value <= -10_000 else str(value)
     if isinstance(value, float):
         return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
     return str(value)
