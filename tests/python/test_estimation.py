@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import pkgutil
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
+import sfpc.estimation
 from sfpc.estimation import (
     Terms,
     build_design,
@@ -32,6 +35,7 @@ from sfpc.estimation.design import CELL_COUNT, CELL_OUTCOME, CELL_WEIGHT
 from sfpc.estimation.few_clusters import cluster_sums
 from sfpc.estimation.imputation import fit_imputation
 from sfpc.estimation.linear import triangle
+from sfpc.estimation.result import Result
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / os.environ.get("SFPC_SHARED_DIR", "../shared") / "method-reference"
@@ -510,3 +514,17 @@ def test_results_are_frozen_and_tell_themselves() -> None:
     undefined = infer(1.0, float("nan"), 10, 0.05)
     assert np.isnan(undefined.to_dict()["p_value"]) and np.isnan(undefined.tidy()["ci_low"].iloc[0])
     assert "p value: nan" in undefined.summary()
+
+
+def test_every_public_result_tells_itself() -> None:
+    """Point 7: whoever has an effect or coefficients is a `Result`; so a new estimator cannot leave it out."""
+    telling = {"estimate", "coefficient", "coefficients", "effect", "effects"}
+    without = set()
+    for module in pkgutil.iter_modules(sfpc.estimation.__path__, "sfpc.estimation."):
+        for found in vars(importlib.import_module(module.name)).values():
+            if not isinstance(found, type) or not is_dataclass(found) or found.__name__.startswith("_"):
+                continue
+            if telling & {field.name for field in fields(found)} and not issubclass(found, Result):
+                without.add(found.__name__)
+    # Rows of the tables of other results, and what a bootstrap fits on its way.
+    assert without <= {"Bound", "EventPeriod", "EventTime", "Cohort", "HeldFit"}

@@ -18,7 +18,8 @@ import pytest
 
 from sfpc.errors import SfpcError
 from sfpc.evaluation import EvaluationResults, run
-from sfpc.marts import OTHER_TREATMENTS, fingerprints, open_marts
+from sfpc.marts import OTHER_TREATMENTS, EvaluationSettings, fingerprints, open_marts
+from sfpc.matching.sets import matching_in
 from sfpc.results import RESULT_TABLES
 
 GO_LIVE = {
@@ -29,7 +30,9 @@ GO_LIVE = {
     "T5": "2022-11-01",
 }
 COMPARATORS = [f"C{i}" for i in range(1, 7)]
-LAS = [*GO_LIVE, *COMPARATORS, "B1"]
+# Counts as treated only where a specification asks for it, from this day on.
+TRAILBLAZER, TRAILBLAZER_DAY = "B1", "2022-01-01"
+LAS = [*GO_LIVE, *COMPARATORS, TRAILBLAZER]
 SETTINGS = {
     "matching_ranking_length": "10",
     "matching_minimum_quarters": "8",
@@ -64,7 +67,15 @@ SPECIFICATIONS = pd.DataFrame(
         ("s2", "plan_days", "FV.EST.6", "linear", "cem_protocol", True, "Days"),
     ],
     columns=["specification_id", "outcome_id", "clause", "model", "weights", "is_primary", "label"],
-).assign(treatment="is_treated", reading_id="default", children="all", missing_covariates="as_levels")
+).assign(
+    treatment="is_treated",
+    reading_id="default",
+    children="all",
+    missing_covariates="as_levels",
+    matching_window="default",
+)
+
+TRENDS = ("fct_matching_trends", "fct_matching_quarters")
 
 # Further rows of the grid, in one run only: they take time.
 FURTHER = pd.DataFrame(
@@ -86,7 +97,24 @@ FURTHER = pd.DataFrame(
         ("p_synthetic", "became_looked_after", "FV.SENS.6", "synthetic_did", "cem_protocol", "all", "as_levels"),
     ],
     columns=["specification_id", "outcome_id", "clause", "model", "weights", "children", "missing_covariates"],
-).assign(treatment="is_treated", reading_id="default", is_primary=False, label="further")
+).assign(treatment="is_treated", reading_id="default", matching_window="default", is_primary=False, label="further")
+WINDOWS = pd.DataFrame(
+    [
+        ("p_short", "FV.SENS.5", "is_treated", "short"),
+        ("p_first", "FV.TREAT.5", "is_treated_with_trailblazer", "with_trailblazer"),
+        ("p_nobody", "FV.TREAT.5", "is_treated_with_trailblazer", "short"),
+    ],
+    columns=["specification_id", "clause", "treatment", "matching_window"],
+).assign(
+    outcome_id="became_looked_after",
+    model="linear",
+    weights="cem_protocol",
+    reading_id="default",
+    children="all",
+    missing_covariates="as_levels",
+    is_primary=False,
+    label="window",
+)
 
 
 @dataclass(frozen=True)
@@ -127,6 +155,7 @@ def simulate_children(seed: int, per_la: int) -> tuple[pd.DataFrame, float]:
     date = pd.Series(pd.Timestamp("2021-01-01") + pd.to_timedelta(generator.integers(0, 881, size), unit="D"))
     go_live = pd.Series(la).map(GO_LIVE)
     treated = (date >= pd.to_datetime(go_live)) & go_live.notna()
+    ever = treated | ((la == TRAILBLAZER) & (date >= TRAILBLAZER_DAY))
     months = generator.integers(-3, 216, size)
     number = np.array([LAS.index(name) for name in la])
     frame = pd.DataFrame(
@@ -153,7 +182,7 @@ def simulate_children(seed: int, per_la: int) -> tuple[pd.DataFrame, float]:
     )
     year = frame["financial_year"].str[:4].astype(int) - 2020
     for name in OTHER_TREATMENTS:
-        frame[name] = treated
+        frame[name] = ever if name.endswith("trailblazer") else treated
     frame["la_fsm_pct"] = 15.0 + number + 0.2 * year * (1 + number % 3)
     frame["la_white_british_pct"] = 80.0 - 2 * number - 0.1 * year
     base = -3.1 + 0.05 * (number % 4) + 0.1 * year - 0.02 * np.maximum(months, 0) / 12
@@ -161,7 +190,7 @@ def simulate_children(seed: int, per_la: int) -> tuple[pd.DataFrame, float]:
     draw = generator.random(size)
     untreated = 1 / (1 + np.exp(-base))
     with_treatment = 1 / (1 + np.exp(-(base - 0.8)))
-    frame["has_become_looked_after"] = draw < np.where(treated, with_treatment, untreated)
+    frame["has_become_looked_after"] = draw < np.where(ever, with_treatment, untreated)
     frame["has_started_cpp"] = generator.random(size) < 0.3 - 0.05 * treated
     frame["plan_days"] = np.round(generator.gamma(1.0, 90, size) * (1 - 0.2 * treated))
     for outcome in ("became_looked_after", "started_cpp", "plan_days"):
@@ -209,7 +238,8 @@ def simulate_trends(seed: int) -> pd.DataFrame:
 
 
 def windows_of(trends: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """fct_matching_trends and fct_matching_quarters: the default window, and a placebo that ends a year earlier."""
+    """fct_matching_trends and fct_matching_quarters: the default window, a shorter one, one with the trailblazer, and a
+    placebo that ends half a year earlier."""
     cells = trends.drop(columns=["standardised_change", "change_standard_error"]).assign(
         sampling_variance=trends["value"] * (1 - trends["value"]) / 1300,
         standardised_variance=0.7**2 / 2,
@@ -218,12 +248,31 @@ def windows_of(trends: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     own = trends.loc[trends["is_treatment_la"], ["programme_id", "outcome_id", "la_id", "quarter_start_date"]]
     own = own.rename(columns={"la_id": "treatment_la_id"})
     own["last_follow_up_date"] = own["quarter_start_date"] + pd.DateOffset(months=21) - pd.DateOffset(days=1)
+    own["assumed_go_live_date"] = pd.to_datetime(own["treatment_la_id"].map(GO_LIVE))
     last = own.groupby(["outcome_id", "treatment_la_id"])["quarter_start_date"].transform("max")
-    early = own[own["quarter_start_date"] <= last - pd.DateOffset(months=6)]
+    placebo = own[own["quarter_start_date"] <= last - pd.DateOffset(months=6)]
+    placebo = placebo.assign(assumed_go_live_date=placebo["assumed_go_live_date"] - pd.DateOffset(months=6))
+    day = pd.Timestamp(TRAILBLAZER_DAY)
+    first = trends[
+        (trends["la_id"] == TRAILBLAZER)
+        & (trends["quarter_start_date"] >= day - pd.DateOffset(months=48))
+        & (trends["quarter_start_date"] + pd.DateOffset(months=21) <= day)
+    ].rename(columns={"la_id": "treatment_la_id"})
+    first = first.assign(
+        last_follow_up_date=first["quarter_start_date"] + pd.DateOffset(months=21) - pd.DateOffset(days=1),
+        assumed_go_live_date=day,
+    )[list(own.columns)]
     quarters = pd.concat(
-        [own.assign(window_id="default", is_default=True), early.assign(window_id="placebo", is_default=False)],
+        [
+            own.assign(window_id="default"),
+            own[own["quarter_start_date"] < last].assign(window_id="short"),
+            own.assign(window_id="with_trailblazer"),
+            first.assign(window_id="with_trailblazer"),
+            placebo.assign(window_id="placebo"),
+        ],
         ignore_index=True,
     )
+    quarters["is_default"] = quarters["window_id"] == "default"
     return cells, quarters
 
 
@@ -381,7 +430,7 @@ def small() -> Marts:
 @pytest.fixture(scope="module")
 def evaluated(marts: Marts, tmp_path_factory: pytest.TempPathFactory) -> EvaluationResults:
     folder = tmp_path_factory.mktemp("evaluation")
-    rows = pd.concat([SPECIFICATIONS, FURTHER], ignore_index=True)
+    rows = pd.concat([SPECIFICATIONS, FURTHER, WINDOWS], ignore_index=True)
     whole = marts.with_table("dim_specifications", rows)
     return run(whole.write(folder / "marts.duckdb"), folder / "results")
 
@@ -763,6 +812,41 @@ def test_every_row_of_the_grid_finds_the_planted_effect(marts: Marts, evaluated:
     assert "primary_need" in of(evaluated, "p_mi")["note"]
     odds = of(evaluated, "p_strata")
     assert odds["scale"] == "odds ratio" and odds["ci_low"] < np.exp(-0.8) < odds["ci_high"]
+
+
+def test_other_windows_choose_other_las(marts: Marts, evaluated: EvaluationResults) -> None:
+    """FV.SENS.5, FV.TREAT.5: the LAs are those that the rule picks in the window; the trailblazer has its own."""
+    primary = "outcome_id == 'became_looked_after'"
+    accepted = evaluated.matched_pairs.query(f"{primary} and status == 'accepted'")
+    tables = {name: marts.tables[name].query(primary) for name in TRENDS}
+    roles = marts.tables["dim_programme_local_authorities"]
+    settings = EvaluationSettings(**evaluated.run_record["settings"])
+    short, first = (
+        matching_in(window, accepted, tables[TRENDS[0]], tables[TRENDS[1]], roles, settings)
+        for window in ("short", "with_trailblazer")
+    )
+    row, whole = of(evaluated, "p_short"), of(evaluated, "p_linear")
+    assert row["cluster_count"] == short.sets["la_id"].nunique()
+    assert row["treated_cluster_count"] == short.sets["treatment_la_id"].nunique()
+
+    def pairs_of(sets: pd.DataFrame) -> set[tuple[str, str]]:
+        own = sets[~sets["is_treatment_arm"].astype(bool)]
+        return set(zip(own["treatment_la_id"], own["la_id"], strict=True))
+
+    decided = set(zip(accepted["treatment_la_id"], accepted["candidate_la_id"], strict=True))
+    assert pairs_of(short.sets) != decided
+    pairs = pairs_of(first.sets)
+    assert {pair for pair in pairs if pair[0] != TRAILBLAZER} == decided
+    assert first.added == {("fv", TRAILBLAZER)} and len(pairs) > len(decided)
+    row = of(evaluated, "p_first")
+    assert row["treated_cluster_count"] == whole["treated_cluster_count"] + 1
+    for name in ("p_short", "p_first"):
+        row = of(evaluated, name)
+        assert abs(row["estimate"] - marts.true_effect_pct) < 3 * row["standard_error"], name
+    nobody = of(evaluated, "p_nobody")
+    assert np.isnan(nobody["estimate"]) and "no trailblazer" in nobody["note"]
+    # What stands after it is on the pairs that were decided on again.
+    assert evaluated.leave_one_out["la_id"].isin([TRAILBLAZER]).sum() == 0
 
 
 def test_tables_around_the_primary_effect(evaluated: EvaluationResults) -> None:

@@ -48,8 +48,8 @@ MUTATIONS: dict[str, tuple[str, str, str]] = {
     ),
     "a placebo stands before the real go-live": (
         WINDOWS,
-        "{{ add_months('areas.go_live_date', '-windows.placebo_months') }} as assumed_go_live_date",
-        "areas.go_live_date as assumed_go_live_date",
+        "{{ add_months('areas.programme_start_date', '-windows.placebo_months') }} as assumed_go_live_date",
+        "areas.programme_start_date as assumed_go_live_date",
     ),
     "the default mart holds every window": (
         "models/marts/evaluation/fct_la_quarter_outcomes.sql",
@@ -149,7 +149,7 @@ def test_windows_of_the_synthetic_run(synthetic: Paths) -> None:
             """
         ).fetchall()
     found = {window: (has_gap, is_blind) for window, has_gap, is_blind in rows}
-    assert set(found) == {"default", "last_8_quarters", "no_gap", "placebo_6", "placebo_12"}
+    assert set(found) == {"default", "last_8_quarters", "no_gap", "placebo_6", "placebo_12", "with_trailblazer"}
     assert all(is_blind for _, is_blind in found.values())
     assert all(has_gap for window, (has_gap, _) in found.items() if window != "no_gap") and not found["no_gap"][0]
     assert eight == (8,)

@@ -12,8 +12,10 @@ import statsmodels.api as sm
 from scipy import stats
 
 from sfpc.marts import ANALYSIS
-from sfpc.matching.parallel import members_of, parallel_trend_tests, shock_tests, stack, window_trends
+from sfpc.matching.parallel import parallel_trend_tests, shock_tests, stack
+from sfpc.matching.sets import members_of
 from sfpc.matching.stacked import fit_stacked
+from sfpc.matching.trends import window_trends
 from test_matching import Settings, roles
 
 QUARTERS = pd.date_range("2017-07-01", periods=10, freq="QS")
@@ -22,7 +24,7 @@ ACCEPTED = pd.DataFrame(
     [("fv", "a", la, comparator) for la, own in SETS.items() for comparator in own],
     columns=["programme_id", "outcome_id", "treatment_la_id", "candidate_la_id"],
 )
-MEMBERS = members_of(ACCEPTED).assign(programme_id="fv", outcome_id="a")
+MEMBERS = members_of(ACCEPTED)
 LAS = sorted(set(MEMBERS["la_id"]))
 UNITS = {"a": (100.0, "percentage points")}
 NO_PLACEBO = pd.DataFrame({"window_id": ["default"], "placebo_months": [0]})

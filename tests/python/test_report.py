@@ -1056,3 +1056,10 @@ def test_a_whole_run_gives_a_page(evaluated: Paths, tmp_path: Path) -> None:
     assert "every row is accounted for" in page.text
     assert page.text.count("<svg") > 5
     assert len(list((paths.report / "tables").iterdir())) == page.text.count("<table ") + 1
+
+
+def test_truth_is_known_for_nearly_all_treated_children_of_every_outcome(evaluated: Paths) -> None:
+    """Followed from a referral or from the start of care: a truth of a few odd children would mislead."""
+    known = {outcome: truth.known_pct for (_, outcome), truth in read_inputs(evaluated).truth.items()}
+    assert {"became_looked_after", "reunified"} <= set(known)
+    assert min(known.values()) > 80, known

@@ -48,8 +48,50 @@ def check_bacon() -> None:
     assert not found.is_at_risk
 
 
+def check_bacon_with_always_treated() -> None:
+    """B10: states that were always treated are told apart by bacondecomp; here they stand with the never treated.
+
+    Neither changes over the panel, so the coefficient is the same and their two comparisons add up.
+    """
+    data = pd.read_csv(REFERENCE / "data/divorce_f.csv")
+    first = data["st"].map(data[data["post"] == 1].groupby("st")["year"].min()).fillna(0)
+    found = bacon(panel_of(data, "st", "year", "y", first))
+    rows = found.comparisons.set_index("comparison")
+    published = {row["type"]: (row["w"], row["avg"]) for row in numbers("B10")}
+    unchanged = [published.pop(name) for name in ("Treated vs Untreated", "Later vs Always Treated")]
+    weight = sum(w for w, _ in unchanged)
+    expected = {
+        "earlier against later live": published["Earlier vs Later Treated"],
+        "later against earlier live": published["Later vs Earlier Treated"],
+        "treated against never live": (weight, sum(w * effect for w, effect in unchanged) / weight),
+    }
+    for name, (w, effect) in expected.items():
+        assert rows.loc[name, "weight"] == pytest.approx(w, abs=1e-8)
+        assert rows.loc[name, "effect"] == pytest.approx(effect, abs=1e-8)
+    assert found.coefficient == pytest.approx(sum(w * effect for w, effect in expected.values()), abs=1e-8)
+    assert found.is_at_risk
+
+
+def check_callaway_santanna() -> None:
+    """B11 to B13: R's did on mpdta, both control groups, with and without a covariate, all three methods."""
+    data = pd.read_csv(REFERENCE / "data/mpdta.csv")
+    for control in ("never_treated", "not_yet_treated"):
+        for covariates in ([], ["lpop"]):
+            for method in ("dr", "reg", "ipw"):
+                name = f"B11-13 {control.replace('_', '')}|~{'lpop' if covariates else '1'}|{method}"
+                found = diff_diff.CallawaySantAnna(control_group=control, estimation_method=method).fit(
+                    data,
+                    outcome="lemp",
+                    unit="countyreal",
+                    time="year",
+                    first_treat="first.treat",
+                    covariates=covariates or None,
+                )
+                assert (found.overall_att, found.overall_se) == pytest.approx(numbers(name)["simple"], abs=1e-5), name
+
+
 def check_staggered() -> None:
-    """B13, B14: R's did (not yet treated) and fixest's sunab on mpdta."""
+    """B13, B14: our panel (not yet treated) as R's did has it, and fixest's sunab on mpdta."""
     data = pd.read_csv(REFERENCE / "data/mpdta.csv")
     panel = panel_of(data, "countyreal", "year", "lemp", data["first.treat"])
     rows = panel.long()
@@ -62,7 +104,12 @@ def check_staggered() -> None:
 
 CHECKS: dict[str, Callable[[], None]] = {}
 if (REFERENCE / "expected/acceptance.json").is_file():
-    CHECKS = {"B9": check_bacon, "B13 and B14": check_staggered}
+    CHECKS = {
+        "B9": check_bacon,
+        "B10": check_bacon_with_always_treated,
+        "B11 to B13": check_callaway_santanna,
+        "B13 and B14": check_staggered,
+    }
 
 
 @pytest.mark.parametrize("name", CHECKS or ["none"])

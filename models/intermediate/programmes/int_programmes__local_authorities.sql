@@ -61,12 +61,12 @@ select
         else exclusions.reason
     end as exclusion_reason,
     case
-        when roles.role = 'treatment'
+        when roles.role in ('treatment', 'trailblazer')
             then
                 {{ add_months('roles.programme_start_date', '-programmes.matching_start_months') }}
     end as matching_start_date,
     case
-        when roles.role = 'treatment'
+        when roles.role in ('treatment', 'trailblazer')
             then
                 {{ add_months('roles.programme_start_date', '-programmes.matching_end_months') }}
     end as matching_end_date

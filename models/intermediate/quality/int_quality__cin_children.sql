@@ -7,7 +7,7 @@ with records as (
         records.*,
         case
             when records.birth_month between 1 and 12 then records.birth_year * 12 + records.birth_month - 1
-        end as birth_month_number,
+        end as sent_month_number,
         genders.gender,
         case when ethnicities.ethnic_group <> 'Missing' then ethnicities.ethnic_group end as ethnic_group
     from {{ ref('stg_cin__records') }} as records
@@ -25,9 +25,9 @@ select
     la_code,
     la_child_id,
     count(*) as row_count,
-    min(case when not is_expected_birth then birth_month_number end) as first_birth_month_number,
-    max(case when not is_expected_birth then birth_month_number end) as last_birth_month_number,
-    max(case when is_expected_birth then birth_month_number end) as expected_birth_month_number,
+    min(case when not is_expected_birth then sent_month_number end) as first_birth_month_number,
+    max(case when not is_expected_birth then sent_month_number end) as last_birth_month_number,
+    max(case when is_expected_birth then sent_month_number end) as expected_birth_month_number,
     bool_or(is_expected_birth or is_unborn) as is_unborn,
     max(gender) as gender,
     max(ethnic_group) as ethnic_group,

@@ -8,6 +8,7 @@ select
     reading_id,
     children,
     missing_covariates,
+    matching_window,
     is_primary,
     clause
 from {{ ref('specifications') }}

@@ -1,23 +1,13 @@
-with records as (
-    {{ governed_source('cin', 'cin_records') }}
-)
-
 select
     return_year,
     la_code,
-    {{ tidy_child_code('la_child_id') }} as la_child_id,
-    {{ birth_month_number() }} as birth_month_number,
-    {{ says_unborn() }} as is_unborn_report,
+    la_child_id,
+    birth_month_number,
+    is_unborn_report,
     cin_plan_start_date,
     min(referral_date) as referral_date,
     max(referral_date) as last_referral_date,
     max(cin_plan_end_date) as cin_plan_end_date
-from records
+from {{ ref('stg_cin__records') }}
 where cin_plan_start_date is not null
-group by
-    return_year,
-    la_code,
-    {{ tidy_child_code('la_child_id') }},
-    {{ birth_month_number() }},
-    {{ says_unborn() }},
-    cin_plan_start_date
+group by return_year, la_code, la_child_id, birth_month_number, is_unborn_report, cin_plan_start_date

@@ -29,6 +29,7 @@ from sfpc.grid import Outcome, estimate_grid, read_outcomes, read_specifications
 from sfpc.marts import EvaluationSettings, fingerprints, open_marts, read_mart, read_settings
 from sfpc.matching.decisions import apply_decisions, data_versions, decisions_of
 from sfpc.matching.evidence import evidence_after_matching, evidence_on_trends
+from sfpc.matching.sets import ACCEPTED, Matching, matching_in, members_of, sets_of
 from sfpc.matching.trends import excluded_treatment_las, rank_candidates
 from sfpc.power.run import POWER_TABLES, accepted_las, run_power
 from sfpc.progress import say, step
@@ -187,18 +188,20 @@ def run(
             ranking = apply_decisions(ranking, decisions, trends, roles, settings)
             excluded = excluded_treatment_las(ranking, trends, roles, settings)
             pairs = _matched_pairs(ranking, excluded)
-            matched_trends = _matched_trends(trends, roles, ranking)
-        sets = _sets(ranking, roles)
+            accepted = ranking[ranking["is_accepted"].astype(bool)]
+            members = members_of(accepted)
+            matched_trends = _matched_trends(trends, roles, members)
+            matchings = _matchings(connection, accepted, roles, [o.outcome_id for o in outcomes], settings, only)
         with clock.step("Matching children"):
-            matching = match_children(connection, sets, settings.cem_year_fallback_share)
+            matching = match_children(connection, matchings[ACCEPTED].sets, settings.cem_year_fallback_share)
         with clock.step("Testing parallel trends"):
             units = {outcome.outcome_id: (outcome.factor, outcome.scale) for outcome in outcomes}
-            evidence = evidence_on_trends(connection, _members(ranking), roles, units, settings)
-            evidence["shock_tests"] = evidence_after_matching(connection, _members(ranking), units, settings)
+            evidence = evidence_on_trends(connection, members, roles, units, settings)
+            evidence["shock_tests"] = evidence_after_matching(connection, members, units, settings)
         write_matched_children(connection, results_dir)
     unfinished = results_dir / ".unfinished" / run_id
     with clock.step("Estimating effects"):
-        grid = estimate_grid(marts_db, programmes, outcomes, sets, excluded, roles, settings, workers, unfinished, only)
+        grid = estimate_grid(marts_db, programmes, outcomes, matchings, settings, workers, unfinished, only)
     tables = {
         "effects": grid.effects,
         "inference": grid.inference,
@@ -291,24 +294,12 @@ def _matched_pairs(ranking: pd.DataFrame, excluded: pd.DataFrame) -> pd.DataFram
     return frame.sort_values(["programme_id", "outcome_id", "treatment_la_id", "rank"], ignore_index=True)
 
 
-def _members(ranking: pd.DataFrame) -> pd.DataFrame:
-    """One row per set (programme, outcome, treatment LA) and member LA, itself included."""
-    keys = ["programme_id", "outcome_id", "treatment_la_id"]
-    accepted = ranking[ranking["is_accepted"].astype(bool)]
-    own = accepted[keys].drop_duplicates()
-    own = own.assign(la_id=own["treatment_la_id"], is_treatment_arm=True)
-    comparators = accepted[[*keys, "candidate_la_id"]].rename(columns={"candidate_la_id": "la_id"})
-    comparators = comparators.assign(is_treatment_arm=False)
-    return pd.concat([own, comparators], ignore_index=True)
-
-
-def _matched_trends(trends: pd.DataFrame, roles: pd.DataFrame, ranking: pd.DataFrame) -> pd.DataFrame:
+def _matched_trends(trends: pd.DataFrame, roles: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
     """Quarters of every treatment LA and of its accepted comparators, within its window."""
     keys = ["programme_id", "outcome_id", "treatment_la_id"]
     treatment = roles.loc[roles["role"] == "treatment", ["programme_id", "la_id"]]
     own = trends.merge(treatment, on=["programme_id", "la_id"])
     own = own.assign(treatment_la_id=own["la_id"], arm="treatment")
-    members = _members(ranking)
     comparators = members[~members["is_treatment_arm"].astype(bool)].merge(
         trends, on=["programme_id", "outcome_id", "la_id"]
     )
@@ -324,15 +315,25 @@ def _matched_trends(trends: pd.DataFrame, roles: pd.DataFrame, ranking: pd.DataF
     )
 
 
-def _sets(ranking: pd.DataFrame, roles: pd.DataFrame) -> pd.DataFrame:
-    """Members of each set with the go-live date of its treatment LA."""
-    go_live = roles.loc[roles["role"] == "treatment", ["programme_id", "la_id", "go_live_date"]]
-    go_live = go_live.rename(columns={"la_id": "treatment_la_id"})
-    sets = _members(ranking).merge(go_live, on=["programme_id", "treatment_la_id"], how="left")
-    undated = sorted(sets.loc[sets["go_live_date"].isna(), "treatment_la_id"].unique())
-    if undated:
-        raise SfpcError(f"dim_programme_local_authorities: no go_live_date for the treatment LA {', '.join(undated)}")
-    return sets
+def _matchings(
+    connection: duckdb.DuckDBPyConnection,
+    accepted: pd.DataFrame,
+    roles: pd.DataFrame,
+    outcome_ids: Sequence[str],
+    settings: EvaluationSettings,
+    only: tuple[str, ...] | None,
+) -> dict[str, Matching]:
+    """The accepted pairs, and what each other window that a specification names would have chosen (FV.SENS.5)."""
+    trends, quarters = (read_mart(connection, name) for name in ("fct_matching_trends", "fct_matching_quarters"))
+    asked = {
+        s.matching_window
+        for s in read_specifications(connection)
+        if s.outcome_id in outcome_ids and (only is None or s.specification_id in only)
+    }
+    others = sorted(asked - {ACCEPTED})
+    return {ACCEPTED: Matching(sets_of(accepted, roles), roles)} | {
+        window_id: matching_in(window_id, accepted, trends, quarters, roles, settings) for window_id in others
+    }
 
 
 def _matching_tables(matching: ChildMatching) -> dict[str, pd.DataFrame]:

@@ -7,10 +7,11 @@ docs/methods/regression.md and the others of docs/methods that a model's row nam
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -49,6 +50,7 @@ from sfpc.estimation.staggered import callaway_santanna, la_panel, sun_abraham
 from sfpc.estimation.synthetic_control import synthetic_did
 from sfpc.estimation.terms import fit_terms
 from sfpc.marts import ANALYSIS, OTHER_TREATMENTS, READINGS, SCHEMA, EvaluationSettings, open_marts
+from sfpc.matching.sets import ACCEPTED, Matching
 from sfpc.progress import say
 from sfpc.results import RESULT_TABLES
 from sfpc.sensitivity import IN_UNITS_OF_THE_OUTCOME, SENSITIVITY_TABLES, around_primary
@@ -74,6 +76,8 @@ MODELS = (
 DEFAULT_READING = "default"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TREATMENTS = ("is_treated", *OTHER_TREATMENTS)
+# The treatment that counts further LAs as treated: those that only its window of matching has (FV.TREAT.5).
+WITH_ADDED = "is_treated_with_trailblazer"
 # Models that need the whole distribution of the outcome, not its mean in a cell.
 WHOLE_OUTCOME = ("hurdle", "tobit")
 # Models of an odds ratio, and those that have no other effect.
@@ -149,6 +153,7 @@ class Specification:
     reading_id: str
     children: str
     missing_covariates: str
+    matching_window: str
     is_primary: bool
     label: str
 
@@ -158,9 +163,9 @@ class Specification:
         return self.weights, *self.sample, self.missing_covariates
 
     @property
-    def sample(self) -> tuple[str, str, str]:
+    def sample(self) -> tuple[str, ...]:
         """What the sample of children hangs on: specifications that agree in it share one."""
-        return self.reading_id, self.treatment, self.children
+        return self.matching_window, self.reading_id, self.treatment, self.children
 
 
 @dataclass(frozen=True)
@@ -340,9 +345,7 @@ class _Task:
     marts_db: Path
     programme_id: str
     outcome: Outcome
-    sets: pd.DataFrame
-    calendar: Calendar
-    excluded_count: int
+    matchings: Mapping[str, Matching]
     settings: EvaluationSettings
     only: tuple[str, ...] | None
 
@@ -355,9 +358,7 @@ def estimate_grid(
     marts_db: Path,
     programmes: list[str],
     outcomes: list[Outcome],
-    sets: pd.DataFrame,
-    excluded: pd.DataFrame,
-    roles: pd.DataFrame,
+    matchings: Mapping[str, Matching],
     settings: EvaluationSettings,
     workers: int = 1,
     unfinished: Path | None = None,
@@ -367,7 +368,7 @@ def estimate_grid(
 
     Parameters
     ----------
-    sets: as `sfpc.strata.match_children` takes them. excluded: treatment LAs left out, per outcome.
+    matchings: by matching_window of the specifications, which LAs are compared.
     workers: processes; outcomes are shared out among them. The numbers do not depend on how many there are.
     unfinished: folder that keeps what is done, so that a run that was interrupted goes on from there; its name must
         tell runs apart. The caller removes it when all is written.
@@ -378,9 +379,7 @@ def estimate_grid(
             marts_db,
             programme_id,
             outcome,
-            sets[(sets["programme_id"] == programme_id) & (sets["outcome_id"] == outcome.outcome_id)],
-            Calendar.of(roles[roles["programme_id"] == programme_id]),
-            int(((excluded["programme_id"] == programme_id) & (excluded["outcome_id"] == outcome.outcome_id)).sum()),
+            {window_id: _of(matching, programme_id, outcome) for window_id, matching in matchings.items()},
             settings,
             only,
         )
@@ -413,6 +412,16 @@ def estimate_grid(
             name: stacked(name, [grid.around[name] for grid in grids if name in grid.around])
             for name in SENSITIVITY_TABLES
         },
+    )
+
+
+def _of(matching: Matching, programme_id: str, outcome: Outcome) -> Matching:
+    """The part of one programme and outcome."""
+    sets, roles = matching.sets, matching.roles
+    return Matching(
+        sets[(sets["programme_id"] == programme_id) & (sets["outcome_id"] == outcome.outcome_id)],
+        roles[roles["programme_id"] == programme_id],
+        frozenset(pair for pair in matching.added if pair[0] == programme_id),
     )
 
 
@@ -459,37 +468,60 @@ def _estimate_outcome(task: _Task) -> Grid:
     with open_marts(task.marts_db) as connection:
         if not _has_outcome(connection, programme_id, outcome):
             return Grid(pd.DataFrame(), pd.DataFrame(), {})
-        weigh_children(connection, task.sets, settings.cem_year_fallback_share)
-        baseline = _baseline_mean(connection, programme_id, outcome)
+
+        def matched(window_id: str) -> tuple[Samples, float]:
+            """Samples of the children that are matched in a window, and the rate before go-live among them."""
+            weigh_children(connection, task.matchings[window_id].sets, settings.cem_year_fallback_share)
+            calendar = Calendar.of(task.matchings[window_id].roles)
+            return Samples(connection, programme_id, outcome, calendar), _baseline_mean(
+                connection, programme_id, outcome
+            )
+
+        samples, baseline = matched(ACCEPTED)
         declared = [s for s in read_specifications(connection) if s.outcome_id == outcome.outcome_id]
         specifications, rule = _apply_model_rule(declared, outcome, baseline, settings)
-        notes = [rule] if rule else []
-        if task.excluded_count:
-            live = len(task.calendar.first_phase)
-            notes.append(f"{task.excluded_count} of {live} treatment LAs excluded: no comparator accepted")
-        samples = Samples(connection, programme_id, outcome, task.calendar)
+        primary = next((s for s in specifications if s.is_primary), None)
         if task.only is not None:
             specifications = [s for s in specifications if s.specification_id in task.only]
-        # Specifications of one sample stand together: it is built once.
-        for specification in sorted(specifications, key=lambda s: (*s.sample, s.specification_id)):
-            about = {**key, "specification_id": specification.specification_id}
-            for effect, found in _fit(samples, specification, settings):
-                note = "; ".join([*notes, *effect["note"]]) or None
-                rows.append({**about, "baseline_mean_pct": baseline, **effect, "note": note})
-                methods += [
-                    {**about, "scale": effect["scale"], "is_primary_method": number == 0, **asdict(estimate)}
-                    for number, estimate in enumerate(found)
-                ]
-        primary = next((s for s in specifications if s.is_primary), None)
-        if primary is not None and task.only is None:
-            tables = around_primary(
-                samples.cells(primary), samples.rows(primary), TERMS, MONTH, task.calendar.go_live_month, settings
-            )
-            for name, table in tables.items():
-                units = [c for c in IN_UNITS_OF_THE_OUTCOME.get(name, ()) if c in table]
-                scaled = table.assign(**{c: table[c] * outcome.factor for c in units})
-                around[name] = scaled.assign(**key, **({"scale": outcome.scale} if units else {}))
+        # The primary one's window first, then window by window; specifications of one sample stand together.
+        order = sorted(specifications, key=lambda s: (s.matching_window != ACCEPTED, *s.sample, s.specification_id))
+        for window_id, members in itertools.groupby(order, key=lambda s: s.matching_window):
+            if window_id != ACCEPTED:
+                samples, baseline = matched(window_id)
+            notes = [rule] if rule else []
+            notes += _excluded_note(task.matchings[window_id])
+            for specification in members:
+                about = {**key, "specification_id": specification.specification_id}
+                for effect, found in _fit(samples, specification, task.matchings[window_id], settings):
+                    note = "; ".join([*notes, *effect["note"]]) or None
+                    rows.append({**about, "baseline_mean_pct": baseline, **effect, "note": note})
+                    methods += [
+                        {**about, "scale": effect["scale"], "is_primary_method": number == 0, **asdict(estimate)}
+                        for number, estimate in enumerate(found)
+                    ]
+            if window_id == ACCEPTED and primary is not None and task.only is None:
+                around = _around(samples, primary, key, settings)
     return Grid(pd.DataFrame(rows), pd.DataFrame(methods), around)
+
+
+def _excluded_note(matching: Matching) -> list[str]:
+    live = int((matching.roles["role"] == "treatment").sum())
+    excluded = live - matching.sets["treatment_la_id"].nunique()
+    return [f"{excluded} of {live} treatment LAs excluded: no comparator accepted"] if excluded else []
+
+
+def _around(
+    samples: Samples, primary: Specification, key: Mapping[str, str], settings: EvaluationSettings
+) -> dict[str, pd.DataFrame]:
+    """The tables about the primary specification, in reported units."""
+    outcome, go_live_month = samples.outcome, samples.calendar.go_live_month
+    tables = around_primary(samples.cells(primary), samples.rows(primary), TERMS, MONTH, go_live_month, settings)
+    around = {}
+    for name, table in tables.items():
+        units = [c for c in IN_UNITS_OF_THE_OUTCOME.get(name, ()) if c in table]
+        scaled = table.assign(**{c: table[c] * outcome.factor for c in units})
+        around[name] = scaled.assign(**key, **({"scale": outcome.scale} if units else {}))
+    return around
 
 
 def _adjusted(effects: pd.DataFrame, secondary: list[str]) -> NDArray[np.float64]:
@@ -505,7 +537,7 @@ def read_specifications(connection: duckdb.DuckDBPyConnection) -> list[Specifica
     """All rows of `dim_specifications`; SfpcError names a value that is not known."""
     rows = connection.execute(
         "select specification_id, outcome_id, clause, model, weights, treatment, reading_id, children,"
-        " missing_covariates, is_primary, label"
+        " missing_covariates, matching_window, is_primary, label"
         f" from {SCHEMA}.dim_specifications order by outcome_id, specification_id"
     ).fetchall()
     specifications = [Specification(*row) for row in rows]
@@ -517,6 +549,11 @@ def read_specifications(connection: duckdb.DuckDBPyConnection) -> list[Specifica
         "missing_covariates": MISSING_COVARIATES,
     }
     for specification in specifications:
+        if specification.is_primary and specification.matching_window != ACCEPTED:
+            raise SfpcError(
+                f"dim_specifications: '{specification.specification_id}' is primary; its matching_window must be"
+                f" '{ACCEPTED}', the pairs that were decided on"
+            )
         for column, values in known.items():
             value = getattr(specification, column)
             if value not in values:
@@ -624,7 +661,7 @@ class _Fitted:
 
 
 def _fit(
-    samples: Samples, specification: Specification, settings: EvaluationSettings
+    samples: Samples, specification: Specification, matching: Matching, settings: EvaluationSettings
 ) -> list[tuple[dict[str, Any], list[Estimate]]]:
     """Fit one specification; per scale a row of effects and all methods of inference. Never raises for want of data."""
     outcome, model = samples.outcome, specification.model
@@ -636,6 +673,8 @@ def _fit(
         fitted = _Fitted({}, ("a logit needs an outcome of 0 and 1, or a share",), cells.iloc[:0])
     elif model in ODDS and outcome.outcome_kind != "binary":
         fitted = _Fitted({}, ("a logit needs an outcome of 0 and 1",), cells.iloc[:0])
+    elif specification.treatment == WITH_ADDED and not any(la in set(cells[TERMS.cluster]) for _, la in matching.added):
+        fitted = _Fitted({}, ("no trailblazer with a verified go-live date and a comparator",), cells.iloc[:0])
     elif len(cells):
         fitted = _fit_model(cells, samples, specification, settings)
     cells, found, notes = fitted.cells, fitted.found, [*fitted.notes]

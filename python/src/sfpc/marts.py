@@ -57,6 +57,7 @@ REQUIRED_COLUMNS: Mapping[str, frozenset[str]] = {
             "reading_id",
             "children",
             "missing_covariates",
+            "matching_window",
             "is_primary",
             "label",
         }
@@ -99,6 +100,7 @@ REQUIRED_COLUMNS: Mapping[str, frozenset[str]] = {
             "treatment_la_id",
             "quarter_start_date",
             "last_follow_up_date",
+            "assumed_go_live_date",
             "is_default",
         }
     ),

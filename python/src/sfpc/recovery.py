@@ -30,10 +30,10 @@ from sfpc.evaluation import run
 from sfpc.grid import TERMS, of_one_basis, terms_sql
 from sfpc.landing.gate import Gate
 from sfpc.landing.national import land_national
-from sfpc.marts import ANALYSIS, SCHEMA, EvaluationSettings, open_marts, read_mart, read_settings
+from sfpc.marts import ANALYSIS, EvaluationSettings, open_marts, read_mart, read_settings
 from sfpc.progress import say, step
 from sfpc.report.sample import analysed_children
-from sfpc.report.truth import realised_truth
+from sfpc.report.truth import PLANTED_OUTCOMES, realised_truth
 from sfpc.settings import Paths
 from sfpc.synthetic.extracts import synthesise
 from sfpc.synthetic.twins import simulate_twin_hits
@@ -273,32 +273,16 @@ def estimates_without_programme(paths: Paths, database: Path, pairs: pd.DataFram
         connection.execute(
             f"""
             create temp table without_programme as
-            with known as (
-                select children.child_id, any_value(potential.outcome_without) as outcome_without
-                from {ANALYSIS} as children
-                inner join {SCHEMA}.fct_referral_spells as spells
-                    on children.child_id = spells.child_id and children.anchor_date = spells.referral_date
-                inner join read_parquet($potential) as potential
-                    on
-                        spells.la_code = potential.la_code
-                        and spells.la_child_id = potential.la_child_id
-                        and spells.referral_date = potential.anchor_date
-                where
-                    potential.outcome_id = $outcome
-                    and children.outcome_id = $outcome
-                    and children.programme_id = $programme
-                group by children.child_id
-            )
             select
                 {terms_sql("children")},
                 matched.weight_protocol as weight,
                 case
-                    when children.is_treated then known.outcome_without
+                    when children.is_treated then planted.outcome_without
                     else children.outcome_value
                 end as outcome
             from {ANALYSIS} as children
             inner join read_parquet($matched) as matched using (programme_id, outcome_id, child_id, la_id)
-            left join known using (child_id)
+            left join ({PLANTED_OUTCOMES}) as planted using (child_id, anchor_date)
             where children.outcome_id = $outcome and children.programme_id = $programme
             """,
             {

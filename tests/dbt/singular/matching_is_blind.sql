@@ -9,7 +9,7 @@ with go_lives as (
         min(listed.go_live_date) as go_live_date
     from {{ ref('programme_local_authorities') }} as listed
     inner join {{ ref('int_programmes__continuing_areas') }} as areas on listed.la_code = areas.la_code
-    where listed.role = 'treatment'
+    where listed.role in ('treatment', 'trailblazer')
     group by listed.programme_id, areas.la_id
 ),
 

@@ -27,4 +27,4 @@ from {{ ref('int_outcomes__all') }} as windows
 inner join {{ ref('int_cohort__anchors') }} as anchors on windows.anchor_id = anchors.anchor_id
 inner join {{ ref('int_programmes__local_authorities') }} as areas
     on anchors.programme_id = areas.programme_id and anchors.la_id = areas.la_id
-where anchors.cohort = 'trend' and windows.window_end_date >= areas.go_live_date
+where anchors.cohort = 'trend' and windows.window_end_date >= areas.programme_start_date

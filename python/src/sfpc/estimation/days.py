@@ -17,6 +17,7 @@ from scipy.special import digamma, expit, gammaln
 
 from sfpc.estimation.cluster import Estimate, cluster_covariance, infer
 from sfpc.estimation.design import Design
+from sfpc.estimation.result import Result
 
 Array = NDArray[np.float64]
 Derivatives = Callable[[Array, float, Array], tuple[Array, Array, Array]]
@@ -30,7 +31,7 @@ DIFFERENCE = 1e-5
 
 
 @dataclass(frozen=True)
-class IndexFit:
+class IndexFit(Result):
     """A fitted likelihood of one index.
 
     Attributes
@@ -192,7 +193,7 @@ def truncated_negative_binomial(index: Array, log_size: float, y: Array) -> tupl
 
 
 @dataclass(frozen=True)
-class DaysEffect:
+class DaysEffect(Result):
     """The effect in units of the outcome, and what it rests on.
 
     Attributes

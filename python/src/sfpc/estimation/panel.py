@@ -18,6 +18,7 @@ from sfpc.estimation.cluster import Estimate, infer
 from sfpc.estimation.design import CELL_COUNT, CELL_OUTCOME, CELL_WEIGHT, Terms, build_design
 from sfpc.estimation.imputation import JACKKNIFE_T
 from sfpc.estimation.linear import fit_linear
+from sfpc.estimation.result import Result
 
 PERMUTATION = "permutation over LAs"
 _TERMS = Terms(treatment="is_treated", cluster="la_id", periods=("period",), categorical=(), linear=())
@@ -55,7 +56,7 @@ class LaPanel:
 
 
 @dataclass(frozen=True)
-class PanelEffect:
+class PanelEffect(Result):
     """One model's effect, in units of the outcome.
 
     estimate: with cluster-robust inference. permutation_p: share of assignments at least as far from zero; NaN where

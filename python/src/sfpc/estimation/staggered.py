@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from sfpc.estimation.cluster import Estimate, infer
 from sfpc.estimation.design import Design
 from sfpc.estimation.group_time import adjusted_means
+from sfpc.estimation.result import Result
 
 JACKKNIFE_T = "jackknife over LAs, t(G-1)"
 
@@ -127,7 +128,7 @@ def sun_abraham(panel: Panel, level: float) -> Estimate:
 
 
 @dataclass(frozen=True)
-class Bacon:
+class Bacon(Result):
     """Goodman-Bacon's decomposition of the coefficient on the panel.
 
     Attributes
@@ -141,6 +142,10 @@ class Bacon:
     coefficient: float
     comparisons: pd.DataFrame
     is_at_risk: bool
+
+    def tidy(self) -> pd.DataFrame:
+        """A row per kind of comparison: comparison, weight, effect."""
+        return self.comparisons.copy()
 
 
 _NAMES = {

@@ -33,6 +33,7 @@ from sfpc.estimation.inference import Draws, Timing, of_linear
 from sfpc.estimation.linear import fit_linear
 from sfpc.estimation.logit import drop_separated_levels, fit_logit, fit_logit_to_cells
 from sfpc.estimation.permutation import Permutation, other_assignments, permutation_test
+from sfpc.estimation.result import Result
 
 Array = NDArray[np.float64]
 
@@ -132,7 +133,7 @@ def log_likelihood(design: Design, coefficients: Array, la_sd: float, points: in
 
 
 @dataclass(frozen=True)
-class RandomInterceptFit:
+class RandomInterceptFit(Result):
     """A random-intercept logit.
 
     Attributes
@@ -351,7 +352,7 @@ def _marginal_effect(design: Design, integral: _Integral, parameters: Array) -> 
 
 
 @dataclass(frozen=True)
-class SteppedWedge:
+class SteppedWedge(Result):
     """A stepped wedge with every method of inference, the primary one first.
 
     Attributes

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sfpc.estimation.cluster import Estimate, infer
+from sfpc.estimation.result import Result
 from sfpc.estimation.staggered import JACKKNIFE_T, Panel
 
 Array = NDArray[np.float64]
@@ -51,7 +52,7 @@ class Cohort:
 
 
 @dataclass(frozen=True)
-class SyntheticDid:
+class SyntheticDid(Result):
     """The effect over all cohorts, in units of the outcome.
 
     Attributes

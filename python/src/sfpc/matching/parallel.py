@@ -6,7 +6,7 @@ difference it could have found.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -18,8 +18,9 @@ from scipy import stats
 from sfpc.estimation.cluster import infer
 from sfpc.marts import ANALYSIS
 from sfpc.matching.distance import quarter_numbers
+from sfpc.matching.sets import members_of
 from sfpc.matching.stacked import WILD, StackedFit, fit_stacked
-from sfpc.matching.trends import MatchingSettings, rank_candidates
+from sfpc.matching.trends import MatchingSettings, rank_candidates, window_trends
 
 Array = NDArray[np.float64]
 
@@ -56,6 +57,8 @@ TEST_COLUMNS = (
 )
 
 Row = dict[str, Any]
+# Treatment LA, comparator, and what differs between them by quarter.
+Pair = tuple[str, str, pd.DataFrame]
 
 
 def _row(**values: Any) -> Row:
@@ -242,23 +245,22 @@ def _joint_leads(panel: pd.DataFrame) -> Iterator[Row]:
     )
 
 
-def _differences(panel: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Per pair: quarters, difference of the treatment LA and the comparator, its sampling variance."""
+def _differences(panel: pd.DataFrame) -> list[Pair]:
+    """Per pair: quarters with a sampling error, difference of the treatment LA and the comparator, its variance."""
+    pairs = []
     for set_id, own in panel.groupby("set_id", sort=True):
         treated = own[own["is_treatment_arm"]].set_index("quarter")
         for la_id, other in own[~own["is_treatment_arm"]].groupby("la_id", sort=True):
             other = other.set_index("quarter").reindex(treated.index)
-            yield (
-                str(set_id),
-                str(la_id),
-                pd.DataFrame(
-                    {
-                        "quarter_start_date": treated["quarter_start_date"],
-                        "difference": treated["y"] - other["y"],
-                        "variance": treated["sampling_variance"] + other["sampling_variance"],
-                    }
-                ).dropna(),
-            )
+            own_quarters = pd.DataFrame(
+                {
+                    "quarter_start_date": treated["quarter_start_date"],
+                    "difference": treated["y"] - other["y"],
+                    "variance": treated["sampling_variance"] + other["sampling_variance"],
+                }
+            ).dropna()
+            pairs.append((str(set_id), str(la_id), own_quarters[own_quarters["variance"] > 0]))
+    return pairs
 
 
 def _line(x: Array, y: Array, variance: Array, level: float) -> Row:
@@ -291,7 +293,6 @@ def _line(x: Array, y: Array, variance: Array, level: float) -> Row:
 
 def _pair_tests(panel: pd.DataFrame, level: float) -> Iterator[Row]:
     for set_id, la_id, own in _differences(panel):
-        own = own[own["variance"] > 0]
         common = {"treatment_la_id": set_id, "la_id": la_id, "quarters_count": len(own), "clause": "FV.MATCH.5"}
         if len(own) < 4:
             yield _row(test="pair_slope", note="fewer than four quarters with a sampling error", **common)
@@ -383,33 +384,6 @@ def _unmatched(
             )
 
 
-def window_trends(cells: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
-    """Rows as `rank_candidates` takes them: treatment LAs in the quarters shown for each, candidates in any of them."""
-    keys = ["programme_id", "outcome_id", "quarter_start_date"]
-    own = cells.merge(
-        shown[[*keys, "treatment_la_id"]].rename(columns={"treatment_la_id": "la_id"}), on=[*keys, "la_id"]
-    )
-    others = cells[cells["is_matching_candidate"].astype(bool)].merge(shown[keys].drop_duplicates(), on=keys)
-    rows = pd.concat([own, others], ignore_index=True)
-    rows["quarter"] = quarter_numbers(rows["quarter_start_date"])
-    rows = rows.sort_values(["programme_id", "outcome_id", "la_id", "quarter"], ignore_index=True)
-    before = rows.groupby(["programme_id", "outcome_id", "la_id"])[
-        ["quarter", "standardised_value", "standardised_variance"]
-    ].shift()
-    follows = rows["quarter"] - before["quarter"] == 1
-    change = rows["standardised_value"] - before["standardised_value"]
-    error = (rows["standardised_variance"] + before["standardised_variance"]) ** 0.5
-    return rows.assign(standardised_change=change.where(follows), change_standard_error=error.where(follows))
-
-
-def members_of(accepted: pd.DataFrame) -> pd.DataFrame:
-    """treatment_la_id, la_id, is_treatment_arm of accepted pairs, the treatment LAs included."""
-    own = accepted[["treatment_la_id"]].drop_duplicates()
-    own = own.assign(la_id=own["treatment_la_id"], is_treatment_arm=True)
-    others = accepted[["treatment_la_id", "candidate_la_id"]].rename(columns={"candidate_la_id": "la_id"})
-    return pd.concat([own, others.assign(is_treatment_arm=False)], ignore_index=True)
-
-
 def shock_tests(
     connection: duckdb.DuckDBPyConnection,
     shocks: pd.DataFrame,
@@ -451,23 +425,23 @@ def shock_tests(
             stack(_of(cells, about), own, shown[["treatment_la_id", "quarter_start_date"]]),
             factor,
         )
+        pairs = _differences(panel)
         # The follow-up of a quarter is the outcome's, whichever treatment LA looks at it.
         ends = shown.drop_duplicates("quarter_start_date").set_index("quarter_start_date")["last_follow_up_date"]
         after = _scaled(_after_go_live(connection, str(programme), str(outcome), own), factor)
         for shock in shocks.sort_values(["shock_date", "la_id", "title"], na_position="first").to_dict("records"):
             named = {"as_of_date": shock["shock_date"], "shock_title": shock["title"]}
-            rows += [{**row, **about, **named} for row in _responses(panel, ends, shock, level)]
+            rows += [{**row, **about, **named} for row in _responses(pairs, ends, shock, level)]
             rows += [{**row, **about, **named} for row in _interaction(after, shock, level)]
     return as_tests(rows)
 
 
-def _responses(panel: pd.DataFrame, ends: pd.Series, shock: Mapping[Any, Any], level: float) -> Iterator[Row]:
+def _responses(pairs: Sequence[Pair], ends: pd.Series, shock: Mapping[Any, Any], level: float) -> Iterator[Row]:
     day = pd.Timestamp(shock["shock_date"])
-    for set_id, la_id, own in _differences(panel):
+    for set_id, la_id, own in pairs:
         is_national = pd.isna(shock["la_id"])
         if not is_national and shock["la_id"] not in (set_id, la_id):
             continue
-        own = own[own["variance"] > 0]
         start = own["quarter_start_date"]
         end = pd.to_datetime(start.map(ends))
         exposure = np.clip(((end - day) / (end - start)).to_numpy(dtype=np.float64), 0.0, 1.0)

@@ -72,20 +72,25 @@ def fit_stacked(panel: pd.DataFrame, regressors: Array) -> StackedFit:
     y = panel["y"].to_numpy(dtype=np.float64)
     beyond = y - _fitted(root, _dummies(panel, "la_id", "quarter"), y)
 
-    def fit(values: Array) -> tuple[Array, Array]:
-        """Coefficients (K, draws) and F statistics (draws,) of columns without effects (rows, draws)."""
-        beta = bread @ (x.T @ values)
-        left = np.square(values - x @ beta).sum(axis=0)
+    member = np.equal.outer(np.arange(g), cluster).astype(np.float64)
+
+    def fit(parts: Array, factors: Array) -> tuple[Array, Array]:
+        """Coefficients (K, draws) and F statistics (draws,) of parts (rows, P) added up with factors (P, draws).
+
+        Both are linear in the parts and quadratic in what is left of them, so that a draw costs no row.
+        """
+        loading = bread @ (x.T @ parts)
+        left = absorb(parts) - x @ loading
+        beta = loading @ factors
+        unexplained = (factors * ((left.T @ left) @ factors)).sum(axis=0)
         explained = (beta * (x.T @ x @ beta)).sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return beta, np.asarray(explained / left, dtype=np.float64)
+            return beta, np.asarray(explained / unexplained, dtype=np.float64)
 
-    beta, statistic = fit(absorb((root * y)[:, None]))
-    signs = _signs(g)
-    _, drawn = fit(absorb((root * beyond)[:, None] * signs[:, cluster].T))
+    beta, statistic = fit((root * y)[:, None], np.ones((1, 1)))
+    _, drawn = fit((member * (root * beyond)).T, _signs(g).T)
     # Errors: what each LA adds to the coefficients, with the estimated effect taken out of what it does.
     own = beyond - regressors[:, known] @ beta[:, 0]
-    member = np.equal.outer(np.arange(g), cluster).astype(np.float64)
     added = member @ ((x @ bread) * (root * own)[:, None])
     coefficients, errors = nothing.copy(), nothing.copy()
     coefficients[known] = beta[:, 0]
@@ -97,7 +102,7 @@ def _share(drawn: Array, observed: float) -> float:
     """Share of draws at least as large, ties counted; a fit without any error counts as infinitely large."""
     if np.isnan(observed):
         return float("nan")
-    return float(np.mean(np.nan_to_num(drawn, nan=-1.0, posinf=np.inf) >= observed * (1 - 1e-12)))
+    return float(np.mean(np.nan_to_num(drawn, nan=-1.0, posinf=np.inf) >= observed * (1 - 1e-9)))
 
 
 def _signs(clusters: int) -> Array:

@@ -93,6 +93,25 @@ def rank_candidates(trends: pd.DataFrame, roles: pd.DataFrame, settings: Matchin
     return pd.DataFrame(rows, columns=list(RANKING_COLUMNS))
 
 
+def window_trends(cells: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
+    """Rows as `rank_candidates` takes them: treatment LAs in the quarters shown for each, candidates in any of them."""
+    keys = ["programme_id", "outcome_id", "quarter_start_date"]
+    own = cells.merge(
+        shown[[*keys, "treatment_la_id"]].rename(columns={"treatment_la_id": "la_id"}), on=[*keys, "la_id"]
+    )
+    others = cells[cells["is_matching_candidate"].astype(bool)].merge(shown[keys].drop_duplicates(), on=keys)
+    rows = pd.concat([own, others], ignore_index=True)
+    rows["quarter"] = quarter_numbers(rows["quarter_start_date"])
+    rows = rows.sort_values(["programme_id", "outcome_id", "la_id", "quarter"], ignore_index=True)
+    before = rows.groupby(["programme_id", "outcome_id", "la_id"])[
+        ["quarter", "standardised_value", "standardised_variance"]
+    ].shift()
+    follows = rows["quarter"] - before["quarter"] == 1
+    change = rows["standardised_value"] - before["standardised_value"]
+    error = (rows["standardised_variance"] + before["standardised_variance"]) ** 0.5
+    return rows.assign(standardised_change=change.where(follows), change_standard_error=error.where(follows))
+
+
 def excluded_treatment_las(
     ranking: pd.DataFrame,
     trends: pd.DataFrame,

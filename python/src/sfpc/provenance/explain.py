@@ -332,6 +332,7 @@ class Walker:
                 f"{name} '{specification[name]}'"
                 for name, usual in (
                     ("weights", "cem_protocol"),
+                    ("matching_window", "default"),
                     ("reading_id", "default"),
                     ("children", "all"),
                     ("treatment", "is_treated"),

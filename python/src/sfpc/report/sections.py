@@ -842,7 +842,11 @@ def companions(study: Study) -> list[str]:
     primary = study.primary["specification_id"]
     if primary not in held.index:
         return []
-    same = [c for c in ("treatment", "missing_covariates", "reading_id", "children", "weights") if c in held.columns]
+    same = [
+        c
+        for c in ("treatment", "matching_window", "missing_covariates", "reading_id", "children", "weights")
+        if c in held.columns
+    ]
     alike = (held[same].fillna("") == held.loc[primary, same].fillna("")).all(axis=1)
     stated = held["model"].isin(("linear", "logit", "imputation"))
     return [str(name) for name in held.index[alike & stated]]

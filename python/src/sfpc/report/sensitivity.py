@@ -23,6 +23,7 @@ _EXPOSURE_MARK = "exposure, not intention to treat"
 # What a specification chooses, in the order in which a difference from the primary one names its group.
 _CHOICES = {
     "treatment": ("Who counts as treated", "Other definitions of who counts as treated"),
+    "matching_window": ("Quarters that LAs are matched on", "LAs matched on other quarters"),
     "missing_covariates": ("Missing characteristics", "Other ways with missing characteristics"),
     "reading_id": ("Reading of the outcome", "Other readings of the outcome"),
     "children": ("Children", "Other children"),
@@ -35,6 +36,10 @@ _PLAIN = {
     ("missing_covariates", "as_levels"): "a group of their own",
     ("missing_covariates", "imputed"): "imputed",
     ("missing_covariates", "left_out"): "children left out",
+    ("matching_window", "default"): "as in the protocol",
+    ("matching_window", "last_8_quarters"): "the last eight",
+    ("matching_window", "no_gap"): "without the gap before go-live",
+    ("matching_window", "with_trailblazer"): "as in the protocol, the trailblazer's too",
     ("reading_id", "default"): "as in the protocol",
     ("reading_id", "window_12"): "within 12 months",
     ("reading_id", "window_24"): "within 24 months",

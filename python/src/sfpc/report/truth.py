@@ -12,6 +12,22 @@ from sfpc.marts import ANALYSIS, SCHEMA
 from sfpc.report.sample import MATCHED
 from sfpc.settings import Paths
 
+# One row per child and anchor of one outcome: child_id, anchor_date, outcome_with, outcome_without. A truth folder
+# knows a child by the LA's own code, and the anchor (referral or start of care) by its day; a child's codes are those
+# of all its referrals, because a child followed from the start of care was rarely referred on that day. Parameters:
+# $potential (file), $outcome.
+PLANTED_OUTCOMES = f"""
+    select
+        codes.child_id,
+        potential.anchor_date,
+        avg(potential.outcome_with) as outcome_with,
+        avg(potential.outcome_without) as outcome_without
+    from (select distinct child_id, la_code, la_child_id from {SCHEMA}.fct_referral_spells) as codes
+    inner join read_parquet($potential) as potential using (la_code, la_child_id)
+    where potential.outcome_id = $outcome
+    group by codes.child_id, potential.anchor_date
+"""
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -46,9 +62,8 @@ def realised_truth(
     """Return the planted effect as it came out among the analysed treated children.
 
     The estimate is about the treated children that have a match, so the truth beside it is theirs
-    and not that of everybody. It is joined on the LA's own code for the child and the day of the
-    referral; a child whose record was damaged on purpose (another code, another date) has no
-    known truth and is left out of the mean.
+    and not that of everybody. A child whose record was damaged on purpose (another code, another
+    date) has no known truth and is left out of the mean.
 
     Parameters
     ----------
@@ -79,18 +94,9 @@ def realised_truth(
         known as (
             select
                 treated.child_id,
-                avg(potential.outcome_with - potential.outcome_without) as effect
+                avg(planted.outcome_with - planted.outcome_without) as effect
             from treated
-            inner join {SCHEMA}.fct_referral_spells as spells
-                on
-                    treated.child_id = spells.child_id
-                    and treated.anchor_date = spells.referral_date
-            inner join read_parquet($potential) as potential
-                on
-                    spells.la_code = potential.la_code
-                    and spells.la_child_id = potential.la_child_id
-                    and spells.referral_date = potential.anchor_date
-            where potential.outcome_id = $outcome
+            inner join ({PLANTED_OUTCOMES}) as planted using (child_id, anchor_date)
             group by treated.child_id
         )
         select

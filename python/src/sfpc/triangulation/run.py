@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import duckdb
@@ -19,6 +19,7 @@ from sfpc.estimation.few_clusters import CR3_T, cluster_sums, leave_one_out
 from sfpc.estimation.logit import LogitFit, fit_logit_to_cells, fit_with_effect_held
 from sfpc.grid import PERCENTAGE_POINTS, TERMS, Calendar, Outcome, Samples, Specification, complete, read_outcomes
 from sfpc.marts import EvaluationSettings, read_settings
+from sfpc.matching.sets import sets_of
 from sfpc.strata import weigh_children
 from sfpc.triangulation.evidence import FAILS, NOT_KNOWN, Evidence, assess, gates_of
 from sfpc.triangulation.rule import (
@@ -371,7 +372,8 @@ def _difference_in_differences(
         "treated_la_count": int(row["treated_cluster_count"]),
         "children_count": int(row["children_count"]),
     }
-    weigh_children(connection, _sets(mine["matched_pairs"], roles), settings.cem_year_fallback_share)
+    pairs = mine["matched_pairs"]
+    weigh_children(connection, sets_of(pairs[pairs["status"] == "accepted"], roles), settings.cem_year_fallback_share)
     specification = _specification(connection, row)
     cells = Samples(connection, programme_id, outcome, Calendar.of(roles)).cells(specification)
     if specification.missing_covariates == "left_out":
@@ -389,18 +391,6 @@ def _difference_in_differences(
     return found, described
 
 
-def _sets(pairs: pd.DataFrame, roles: pd.DataFrame) -> pd.DataFrame:
-    """The sets of `sfpc.strata.weigh_children`, from the accepted pairs."""
-    keys = ["programme_id", "outcome_id", "treatment_la_id"]
-    accepted = pairs[pairs["status"] == "accepted"]
-    own = accepted[keys].drop_duplicates()
-    own = own.assign(la_id=own["treatment_la_id"], is_treatment_arm=True)
-    others = accepted[[*keys, "candidate_la_id"]].rename(columns={"candidate_la_id": "la_id"})
-    members = pd.concat([own, others.assign(is_treatment_arm=False)], ignore_index=True)
-    go_live = roles[["programme_id", "la_id", "go_live_date"]].rename(columns={"la_id": "treatment_la_id"})
-    return members.merge(go_live, on=["programme_id", "treatment_la_id"], how="left")
-
-
 def _specification(connection: duckdb.DuckDBPyConnection, row: pd.Series) -> Specification:
     """The specification of an effect; the one added by FV.EST.4 is its declared one with another model."""
     declared = str(row["specification_id"]).split("__", 1)[0]
@@ -409,13 +399,9 @@ def _specification(connection: duckdb.DuckDBPyConnection, row: pd.Series) -> Spe
     )
     if len(found) != 1:
         raise SfpcError(f"dim_specifications: {len(found)} rows '{declared}', which effects names; expected one")
-    names = ("outcome_id", "clause", "weights", "treatment", "reading_id", "children", "missing_covariates", "label")
-    return Specification(
-        specification_id=str(row["specification_id"]),
-        model=str(row["model"]),
-        is_primary=True,
-        **{name: str(found.iloc[0][name]) for name in names},
-    )
+    of_effect: dict[str, Any] = {"specification_id": str(row["specification_id"]), "model": str(row["model"])}
+    values = {field.name: found.iloc[0][field.name] for field in fields(Specification)}
+    return Specification(**{**values, **of_effect, "is_primary": True})
 
 
 def _without_each(cells: pd.DataFrame, model: str, outcome: Outcome) -> Jackknife | None:
