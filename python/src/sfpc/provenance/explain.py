@@ -33,6 +33,15 @@ _SUFFIXES = (".csv", ".parquet")
 _WIDTH = 110
 # Which column of the matched children holds the weights that a specification names.
 _WEIGHTS = {"cem_protocol": "weight_protocol", "cem_ikp": "weight_ikp", "cem_period": "weight_period"}
+# What a specification has where it is about the matched children as they are.
+_USUAL = {
+    "weights": "cem_protocol",
+    "matching_window": "default",
+    "reading_id": "default",
+    "children": "all",
+    "treatment": "is_treated",
+    "missing_covariates": "as_levels",
+}
 # Settings of a run that draws hang on.
 _RANDOM = ("inference_seed", "bootstrap_draws", "permutation_draws", "imputations")
 
@@ -327,20 +336,15 @@ class Walker:
         total = sum(row["children"] for row in children)
         own = values.get("children_count", "")
         about = f"Matched children of the outcome in its default reading, by {column} (matched_children.parquet)."
-        if own and int(own) != total:
-            kind = " and ".join(
-                f"{name} '{specification[name]}'"
-                for name, usual in (
-                    ("weights", "cem_protocol"),
-                    ("matching_window", "default"),
-                    ("reading_id", "default"),
-                    ("children", "all"),
-                    ("treatment", "is_treated"),
-                    ("missing_covariates", "as_levels"),
-                )
-                if specification.get(name, usual) != usual
+        other = " and ".join(
+            f"{name} '{specification[name]}'"
+            for name, usual in _USUAL.items()
+            if specification.get(name, usual) != usual
+        )
+        if own and (other or int(own) != total):
+            why = (
+                f"its specification has {other}" if other else "its note or its model says which children it leaves out"
             )
-            why = f"its specification has {kind}" if kind else "its note or its model says which children it leaves out"
             about += f" The row itself rests on {int(own):,} children where these are {total:,}: {why}."
         return children, about
 
