@@ -58,6 +58,18 @@ published: setup ## matching and LA-level differences on published figures of PU
 release: setup ## what may leave of the last run, through disclosure control -> outputs/release/<id>
 	@$(BIN)/sfpc release
 
+.PHONY: dictionary
+dictionary: setup ## every mart and results table with columns and meaning, worked queries, dbt's documentation -> outputs/dictionary
+	@$(BIN)/sfpc dictionary
+
+.PHONY: shell
+shell: setup ## open marts and results read-only at a prompt
+	@$(BIN)/sfpc shell
+
+.PHONY: verify
+verify: setup ## what changed since: every file from extracts to report against its recorded hash
+	@$(BIN)/sfpc verify
+
 .PHONY: recovery
 recovery: setup ## 50 seeds of a reduced set: does the estimate recover the planted effect?
 	@$(BIN)/sfpc recovery

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -16,9 +17,13 @@ import pytest
 from sfpc.evaluation import run
 from sfpc.landing.gate import Gate, read_windows
 from sfpc.landing.national import land_national
+from sfpc.provenance.results_record import write_results_record
+from sfpc.provenance.verify import write_report_record
 from sfpc.settings import Paths
+from sfpc.synthetic.costs import synthetic_cost_survey
 from sfpc.synthetic.extracts import synthesise
 from sfpc.warehouse.build import build
+from sfpc.warehouse.publish import publish, publish_results
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = ROOT / "seeds"
@@ -94,6 +99,42 @@ def evaluated(synthetic: Paths, tmp_path_factory: pytest.TempPathFactory) -> Pat
         run(synthetic.marts_db, paths.results)
 
     return Paths(ROOT, synthetic.data, built_once(tmp_path_factory, "evaluated", make).outputs)
+
+
+@pytest.fixture(scope="session")
+def recorded(synthetic: Paths, evaluated: Paths, tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """A copy of the evaluated run with its project's rows and definitions, published with results and records.
+
+    To be read; a test that changes something in it copies it first.
+    """
+
+    def make(paths: Paths) -> None:
+        own = project_of(paths)
+        for name in ("seeds", "models", "macros"):
+            shutil.copytree(ROOT / name, own.root / name)
+        for name in ("dbt_project.yml", "profiles.yml"):
+            shutil.copy(ROOT / name, own.root / name)
+        shutil.copytree(synthetic.extracts, own.extracts)
+        shutil.copytree(synthetic.landing, own.landing)
+        shutil.copy(synthetic.build_record, own.build_record)
+        own.build_db.symlink_to(synthetic.build_db)
+        publish(own)
+        shutil.copytree(evaluated.results, own.results)
+        synthetic_cost_survey(own.cost_survey, SEEDS, TEST_SEED)
+        run_record = json.loads((own.results / "run.json").read_text(encoding="utf-8"))
+        write_results_record(own.results, run_record, own.cost_survey)
+        publish_results(own)
+        (own.report / "tables").mkdir(parents=True)
+        for name in ("index.html", "tables/effects.csv"):
+            (own.report / name).write_text(f"what stands in {name}", encoding="utf-8")
+        write_report_record(own)
+
+    return project_of(built_once(tmp_path_factory, "recorded", make))
+
+
+def project_of(paths: Paths) -> Paths:
+    """The same run with a project folder of its own beside it, in which seeds may be changed."""
+    return Paths(paths.data.parent / "project", paths.data, paths.outputs)
 
 
 def manifest_of(paths: Paths) -> Path:

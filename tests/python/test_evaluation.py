@@ -676,7 +676,11 @@ def test_nothing_matched_gives_nan_with_a_note(small: Marts, evaluate: Callable[
 def test_files_hold_the_declared_columns_and_the_same_rows(evaluated: EvaluationResults) -> None:
     """Every table is there as Parquet and CSV with the declared columns; nothing temporary stays."""
     names = {f"{name}.{suffix}" for name in RESULT_TABLES for suffix in ("parquet", "csv")}
-    assert {path.name for path in evaluated.results_dir.iterdir()} == names | {"run.json", "matched_children.parquet"}
+    assert {path.name for path in evaluated.results_dir.iterdir()} == names | {
+        "run.json",
+        "checksums.json",
+        "matched_children.parquet",
+    }
     with duckdb.connect(":memory:") as connection:
         for name, columns in RESULT_TABLES.items():
             path = evaluated.results_dir / f"{name}.parquet"

@@ -500,6 +500,19 @@ def test_programme_and_run_come_from_the_data(page: Page) -> None:
         assert shown in page.text
 
 
+def test_main_effects_name_the_row_that_they_are_walked_back_from(page: Page, made: Paths) -> None:
+    """DP.8: the address is what `sfpc explain` takes, the data row of effects.csv counted from 1."""
+    effects = pd.read_csv(made.results / "effects.csv")
+    rows = page.table(f"main-{PROGRAMME}-{OUTCOME}")
+    assert rows
+    for cells in rows:
+        name, _, row = cells[-1].partition(":")
+        effect = effects.iloc[int(row) - 1]
+        assert name == "effects.csv" and cells[0].startswith(effect["label"])
+        assert float(cells[2].replace(words.MINUS, "-")) == pytest.approx(effect["estimate"], abs=0.005)
+    assert "sfpc explain effects.csv:ROW" in page.text
+
+
 def test_numbers_equal_those_of_the_effects_file(page: Page, made: Paths) -> None:
     effects = pd.read_csv(made.results / "effects.csv")
     rows = page.table(f"effects-{PROGRAMME}-{OUTCOME}")

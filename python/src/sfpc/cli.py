@@ -131,6 +131,19 @@ def _parser() -> argparse.ArgumentParser:
     child.add_argument("action", choices=("lock", "check", "export"))
     child.add_argument("--reason", default="", help="why a plan that is locked is locked anew")
     child.add_argument("--to", type=Path, help="folder of the export (default: outputs/plan)")
+    child = verb(
+        "explain", _explain, "walk a number back: results row -> specification, marts, models, files and hashes"
+    )
+    child.add_argument("address", help="effects.csv:12 (data row, the header not counted), or a table or mart's name")
+    child.add_argument("where", nargs="*", metavar="column=value", help="choose the row by its values instead")
+    child.add_argument("--json", action="store_true", help="as JSON on standard output")
+    verb("verify", _verify, "compare every file from extracts to report with its recorded hash; exit 1 if one changed")
+    child = verb("dictionary", _dictionary, "the data dictionary, worked queries and dbt's documentation")
+    child.add_argument("--no-dbt-docs", action="store_true", help="leave out dbt's own documentation (faster)")
+    child = verb("shell", _shell, "open the marts and results read-only, with a prompt or -c")
+    child.add_argument("-c", "--command", action="append", metavar="SQL", help="run this and end (repeatable)")
+    child.add_argument("--csv", action="store_true", help="rows as CSV on standard output")
+    child.add_argument("--history", type=Path, help="keep what is typed in this file (default: kept nowhere)")
     child = verb("trace", _trace, "build and test what implements a clause of the protocol, and print it")
     child.add_argument("clause", help="id of the clause, as the register has it")
     child.add_argument("--no-pytest", action="store_true", help="models and their tests only")
@@ -211,9 +224,15 @@ def _decide(paths: Paths, options: argparse.Namespace) -> None:
 
 def _estimate(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.evaluation import run
+    from sfpc.provenance.results_record import write_results_record
+    from sfpc.warehouse.publish import publish_results
 
     with step("matching and estimation"):
-        run(paths.marts_db, paths.results, workers=os.cpu_count() or 1, survey=_survey(paths))
+        done = run(paths.marts_db, paths.results, workers=os.cpu_count() or 1, survey=_survey(paths))
+    if paths.cost_survey.is_file():
+        write_results_record(paths.results, done.run_record, paths.cost_survey)
+    with step("results beside the marts"):
+        publish_results(paths)
 
 
 def _survey(paths: Paths) -> CostSurvey | None:
@@ -227,11 +246,13 @@ def _survey(paths: Paths) -> CostSurvey | None:
 
 
 def _report(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.provenance.verify import write_report_record
     from sfpc.report.decision import write_evaluation_pages
     from sfpc.report.page import write_report
 
     with step("report"):
         page = write_report(paths)
+        write_report_record(paths)
     say(f"  {page}")
     with step("pages to decide on comparison LAs"):
         page = write_evaluation_pages(paths)
@@ -298,6 +319,32 @@ def _plan(paths: Paths, options: argparse.Namespace) -> None:
     from sfpc.plan import run_plan
 
     run_plan(paths, options.action, options.reason, options.to)
+
+
+def _explain(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.provenance.explain import run_explain
+
+    run_explain(paths, options.address, options.where, is_json=options.json)
+
+
+def _verify(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.provenance.verify import run_verify
+
+    run_verify(paths)
+
+
+def _dictionary(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.provenance.dictionary import write_dictionary
+
+    with step("data dictionary"):
+        page = write_dictionary(paths, has_dbt_docs=not options.no_dbt_docs)
+    say(f"  {page}")
+
+
+def _shell(paths: Paths, options: argparse.Namespace) -> None:
+    from sfpc.provenance.shell import run_shell
+
+    run_shell(paths, options.command, is_csv=options.csv, history=options.history)
 
 
 def _trace(paths: Paths, options: argparse.Namespace) -> None:

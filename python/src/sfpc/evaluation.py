@@ -33,6 +33,8 @@ from sfpc.matching.sets import ACCEPTED, Matching, matching_in, members_of, sets
 from sfpc.matching.trends import excluded_treatment_las, rank_candidates
 from sfpc.power.run import POWER_TABLES, accepted_las, run_power
 from sfpc.progress import say, step
+from sfpc.provenance.build_record import build_id_of
+from sfpc.provenance.results_record import write_results_record
 from sfpc.results import RESULT_TABLES, as_result_table, write_json, write_matched_children, write_result_table
 from sfpc.strata import DECLARED_BINS, ChildMatching, match_children
 from sfpc.triangulation.run import run_triangulation
@@ -151,7 +153,7 @@ def run(
     ----------
     marts_db: the published DuckDB file; opened read-only.
     results_dir: receives <table>.parquet and <table>.csv of `RESULT_TABLES`, matched_children.parquet (child
-        level, not for release) and run.json.
+        level, not for release), run.json and, last, checksums.json with the hash of each.
     programme_id, outcome_id: the only programme, the only outcome to evaluate; all without them.
     workers: processes that share the outcomes; results do not depend on it. A run that was interrupted goes on where
         it was, as long as marts, code and settings are the same.
@@ -167,7 +169,7 @@ def run(
     with open_marts(marts_db) as connection:
         settings = read_settings(connection)
         marts = fingerprints(connection)
-        code = _code_fingerprint()
+        code = code_fingerprint()
         run_id = _run_id(marts, code, settings, (programme_id, outcome_id, survey, only))
         read_specifications(connection)  # a row that cannot be fitted stops the run before anything is written
         roles = read_mart(connection, "dim_programme_local_authorities")
@@ -218,7 +220,9 @@ def run(
             write_result_table(name, tables[name], results_dir)
     record = _run_record(run_id, marts_db, marts, code, settings, programmes, clock)
     record["data_versions"] = {f"{p}/{o}": version for (p, o), version in data_versions(trends).items()}
+    record["build_id"] = build_id_of(marts_db)
     write_json("run", record, results_dir)
+    write_results_record(results_dir, record)
     shutil.rmtree(unfinished.parent, ignore_errors=True)
     say(f"Results {run_id}: {len(tables['effects'])} effects in {results_dir}")
     return EvaluationResults(run_id=run_id, results_dir=results_dir, run_record=record, **cast(Any, tables))
@@ -340,7 +344,7 @@ def _matching_tables(matching: ChildMatching) -> dict[str, pd.DataFrame]:
     }
 
 
-def _code_fingerprint() -> str:
+def code_fingerprint() -> str:
     """Hash of the source of everything that makes a number here."""
     package = Path(sfpc.__file__).parent
     digest = hashlib.sha256(sfpc.__version__.encode())

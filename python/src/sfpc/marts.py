@@ -297,12 +297,15 @@ def fingerprints(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
     Of the rows, not of the file: DuckDB files of equal content differ in their bytes.
     """
-    result: dict[str, str] = {}
-    for mart in REQUIRED_COLUMNS:
-        row = connection.execute(f"select count(*), sum(hash(mart)) from {SCHEMA}.{mart} as mart").fetchone()
-        assert row is not None
-        result[mart] = f"{row[0]}:{row[1] or 0:x}"
-    return result
+    contents = {mart: content_of(connection, mart) for mart in REQUIRED_COLUMNS}
+    return {mart: f"{rows}:{content}" for mart, (rows, content) in contents.items()}
+
+
+def content_of(connection: duckdb.DuckDBPyConnection, mart: str) -> tuple[int, str]:
+    """Rows of one attached mart, and a hash of them that does not depend on their order."""
+    row = connection.execute(f"select count(*), sum(hash(mart)) from {SCHEMA}.{mart} as mart").fetchone()
+    assert row is not None
+    return int(row[0]), f"{row[1] or 0:x}"
 
 
 def _check_columns(connection: duckdb.DuckDBPyConnection, marts_db: Path) -> None:

@@ -47,6 +47,7 @@ _NO_NUMBERS = (
     "cli.py",
     "plan.py",
     "progress.py",
+    "provenance",
     "published.py",
     "recovery.py",
     "trace.py",
@@ -171,7 +172,7 @@ def lock(paths: Paths, reason: str = "", moment: datetime | None = None) -> Plan
         "locked_on": (moment or datetime.now(UTC)).date().isoformat(),
         "reason": reason.strip(),
         "plan_sha256": _plan_hash(parts),
-        "git_commit": _commit(paths.root),
+        "git_commit": commit_of(paths.root),
         "results_seen": _results_seen(paths),
         "history": history,
         "parts": parts,
@@ -311,7 +312,7 @@ def _row_changes(locked: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     return found or ["its rows were changed"]
 
 
-def _commit(root: Path) -> str:
+def commit_of(root: Path) -> str:
     """The commit of the project and whether anything is not committed; empty outside a repository."""
 
     def git(*arguments: str) -> str | None:

@@ -52,6 +52,16 @@ class Paths:
         return self.data / "warehouse.duckdb"
 
     @property
+    def build_record(self) -> Path:
+        """What the build file was made from: seeds, definitions, landing, lineage."""
+        return self.data / "build.json"
+
+    @property
+    def warehouse_record(self) -> Path:
+        """What is published, with hashes, and what it was made from."""
+        return self.marts_db.with_suffix(".json")
+
+    @property
     def marts_parquet(self) -> Path:
         """The published marts as Parquet, one file each."""
         return self.data / "marts"
@@ -60,6 +70,11 @@ class Paths:
     def results(self) -> Path:
         """Tidy results of the Python verbs."""
         return self.outputs / "results"
+
+    @property
+    def dictionary(self) -> Path:
+        """The data dictionary, and dbt's own documentation."""
+        return self.outputs / "dictionary"
 
     @property
     def report(self) -> Path:

@@ -434,11 +434,11 @@ class Gate:
             )
         self._write_windows()
         self._write_account(account)
-        manifest = self._manifest(account, too_much)
-        (self._work / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         # Counted from files of the work folder, which go now.
         self.distinct()
         shutil.rmtree(self._work / "tmp", ignore_errors=True)
+        manifest = self._manifest(account, too_much)
+        (self._work / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         replace_folder(self._work, self.target)
         return account
 
@@ -542,6 +542,13 @@ class Gate:
             },
             "quarantine_limit_pct": self.settings.quarantine_limit_pct,
             "accepted_over_the_limit": [str(breach) for breach in too_much],
+            # Where the files lay, from here, and what was made of them: both can be compared later (DP.8).
+            "folder": os.path.relpath(self._base, self.target.resolve()) if self._base is not None else None,
+            "landing": {
+                path.relative_to(self._work).as_posix(): {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+                for path in sorted(self._work.rglob("*"))
+                if path.is_file() and path.name != "manifest.json"
+            },
         }
 
     def _write_windows(self) -> None:

@@ -402,6 +402,10 @@ def about(inputs: Inputs) -> dict[str, Any]:
             ("Code (SHA-256 of the estimation source)", str(inputs.run.get("code_sha256", words.DASH))),
             ("Versions", ", ".join(f"{name} {value}" for name, value in versions.items())),
             (
+                "Walk back",
+                "sfpc explain effects.csv:ROW, as the main effects name it; sfpc verify says what changed since",
+            ),
+            (
                 "Extracts",
                 f"{len(manifest.get('files', []))} files, hashes in data/landing/manifest.json"
                 if manifest

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from sfpc.report import words
 from sfpc.report.contents import report_of
@@ -85,6 +85,8 @@ def fill(template: str, **content: Any) -> str:
     )
     # Charts are the only text that is not escaped.
     environment.filters["markup"] = Markup
+    # Names and code stand as they are: hyphens and quotes mean something in them.
+    environment.filters["verbatim"] = escape
     style = (package / "style.css").read_text(encoding="utf-8")
     return environment.get_template(template).render(style=Markup(style), **content)
 

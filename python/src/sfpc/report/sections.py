@@ -807,6 +807,8 @@ def main_effects(study: Study) -> Table:
                     words.decimal(row.baseline_mean_pct, 2),
                     str(row.inference_method)
                     + (f", {words.decimal(row.degrees_of_freedom, 0)} d.f." if row.degrees_of_freedom > 0 else ""),
+                    # What `sfpc explain` takes: the data row of the file, from 1.
+                    f"effects.csv:{row.Index + 1}",
                 ),
                 kind="chosen" if row.is_primary else "",
             )
@@ -826,6 +828,7 @@ def main_effects(study: Study) -> Table:
             number("LAs"),
             number("Baseline, %"),
             text("Method"),
+            text("Walk back"),
         ],
         rows=rows,
         is_small=True,

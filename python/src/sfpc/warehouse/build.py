@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sfpc.errors import SfpcError
 from sfpc.progress import say, step
+from sfpc.provenance.build_record import made_from, write_build_record
 from sfpc.settings import Paths
 from sfpc.warehouse.publish import publish
 
@@ -89,6 +90,7 @@ def build(
     shutil.rmtree(workshop, ignore_errors=True)
     workshop.mkdir(parents=True)
     try:
+        given = made_from(paths)
         with step(f"dbt build: models, data tests{' and unit tests' if has_unit_tests else ''}"):
             quality = {} if stops_on_quality else {QUALITY_VARIABLE: "warn"}
             chosen = ["build", *(["--selector", selector] if selector else [])]
@@ -96,6 +98,7 @@ def build(
                 chosen += ["--exclude-resource-type", "unit_test"]
             run_dbt(paths, *chosen, quiet=quiet, build_db=workshop / paths.build_db.name, settings=quality)
         (workshop / paths.build_db.name).replace(paths.build_db)
+        write_build_record(paths, given)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
     with step("publishing the marts"):
