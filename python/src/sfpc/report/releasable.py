@@ -36,7 +36,7 @@ from sfpc.report.document import (
     numbered,
 )
 from sfpc.report.study import is_of_care, whom
-from sfpc.report.tables import Column, Row, Table, number, text
+from sfpc.report.tables import Column, Row, Table, number, summary_columns, text
 
 NAME = "report"
 MARKING = "Releasable version: released tables alone"
@@ -377,11 +377,7 @@ def _summary(
                     f"{outcome.label}{' (primary)' if outcome.is_primary else ''}",
                     words.change(_value(row["estimate"]), outcome.kind, scale, whom(outcome.is_care)),
                     words.change_interval(low, high, words=("lower", "higher") if is_mean else ("fewer", "more")),
-                    words.DASH
-                    if not math.isfinite(baseline)
-                    else f"{words.decimal(baseline, 1)} in 100"
-                    if outcome.kind == words.BINARY
-                    else f"{words.decimal(baseline, 1)}%",
+                    words.rate_before(baseline, outcome.kind),
                     {True: "yes", False: "no", None: "not said"}[verdict],
                     _shown(row["p_value"], 4),
                     _shown(row["p_value_hochberg"], 4),
@@ -394,17 +390,7 @@ def _summary(
     return Table(
         key=f"summary-{programme_id}",
         caption=f"What changed under {programme}: every outcome with a released estimate",
-        columns=[
-            text("Outcome"),
-            text("Effect of the programme"),
-            text(f"{_confidence(known)} interval"),
-            text("Before the programme"),
-            text("Statistically significant"),
-            number("p"),
-            number("p, adjusted"),
-            number("Children"),
-            number("LAs"),
-        ],
+        columns=summary_columns(_confidence(known)),
         rows=rows,
         notes=_source([table for study, _ in estimated if (table := study.one("effects")) is not None]),
     )

@@ -21,7 +21,7 @@ from sfpc.report.study import (
     records,
     significance_level,
 )
-from sfpc.report.tables import Row, Table, number, text
+from sfpc.report.tables import Row, Table, number, summary_columns, text
 from sfpc.report.words import PERCENTAGE_POINTS
 from sfpc.strata import ALL
 
@@ -89,11 +89,7 @@ def summary(held: list[Study]) -> Table:
                     words.change_interval(low, high, words=("lower", "higher") if is_mean else ("fewer", "more"))
                     if is_known
                     else words.DASH,
-                    words.DASH
-                    if not math.isfinite(baseline)
-                    else f"{words.decimal(baseline, 1)} in 100"
-                    if kind == words.BINARY
-                    else f"{words.decimal(baseline, 1)}%",
+                    words.rate_before(baseline, kind),
                     words.DASH if not is_known else {True: "yes", False: "no", None: "not said"}[verdict],
                     words.p_value(float(effect["p_value"])),
                     words.p_value(float(effect["p_value_hochberg"])),
@@ -106,17 +102,7 @@ def summary(held: list[Study]) -> Table:
     return Table(
         key=f"summary-{held[0].programme_id}",
         caption=f"What changed under {held[0].programme}: every outcome of the protocol that was estimated",
-        columns=[
-            text("Outcome"),
-            text("Effect of the programme"),
-            text(f"{confidence(inputs)} interval"),
-            text("Before the programme"),
-            text("Statistically significant"),
-            number("p"),
-            number("p, adjusted"),
-            number("Children"),
-            number("LAs"),
-        ],
+        columns=summary_columns(confidence(inputs)),
         rows=rows,
     )
 

@@ -79,3 +79,18 @@ def letter(position: int) -> str:
     """Name of a mark or note: a to z, then aa, ab and so on."""
     first, last = divmod(position, 26)
     return ("" if first == 0 else chr(96 + first)) + chr(97 + last)
+
+
+def summary_columns(confidence: str) -> list[Column]:
+    """Columns of the summary on the first page, in both versions of the report; confidence: of the interval."""
+    return [
+        text("Outcome"),
+        text("Effect of the programme"),
+        text(f"{confidence} interval"),
+        text("Before the programme"),
+        text("Statistically significant"),
+        number("p"),
+        number("p, adjusted"),
+        number("Children"),
+        number("LAs"),
+    ]

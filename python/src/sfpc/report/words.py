@@ -260,3 +260,10 @@ def is_significant(effect: Mapping[str, Any], level: float, fewest_treated_las: 
     if int(effect["treated_cluster_count"]) < fewest_treated_las or not math.isfinite(chance):
         return None
     return (adjusted if math.isfinite(adjusted) else chance) < level
+
+
+def rate_before(baseline_pct: float, kind: str) -> str:
+    """The outcome before the programme, of those where it is a share or a mean in per cent; a dash where unknown."""
+    if not math.isfinite(baseline_pct):
+        return DASH
+    return f"{decimal(baseline_pct, 1)} in 100" if kind == BINARY else f"{decimal(baseline_pct, 1)}%"
