@@ -96,7 +96,8 @@ def evaluated(synthetic: Paths, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """The synthetic run with the results of its evaluation; to be copied by a test that writes more."""
 
     def make(paths: Paths) -> None:
-        run(synthetic.marts_db, paths.results)
+        results = run(synthetic.marts_db, paths.results)
+        write_results_record(paths.results, results.run_record)
 
     return Paths(ROOT, synthetic.data, built_once(tmp_path_factory, "evaluated", make).outputs)
 

@@ -145,7 +145,8 @@ def test_no_mutant_survives(
 @pytest.mark.long
 def test_drawn_children_agree(project: Project) -> None:
     """Thousands of children near the edges, drawn by Hypothesis, through SQL and reference: disagreements 0."""
-    drawn = drawn_children(DRAWN_TO_COMPARE)
+    # Where only a hash decides between two LAs of one day, the reference cannot say in whose flow a child stands.
+    drawn = without_ties(drawn_children(DRAWN_TO_COMPARE), VARIANT)
     tables = tables_of(drawn)
     replay = Replay(project, VARIANT, tables, Stage.marts())
     found = disagreements(replay.connection, tables, VARIANT)

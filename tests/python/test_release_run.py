@@ -32,6 +32,7 @@ from browser import browser, look_at
 from conftest import ROOT
 from release_worlds import profile
 from sfpc.cli import main
+from sfpc.provenance.results_record import write_results_record
 from sfpc.release.bundle import INDEX, faults_of_bundle
 from sfpc.release.door import read_bundle, releases, status_of, verify
 from sfpc.release.judge import FEW, TO_PROTECT, judge
@@ -223,14 +224,35 @@ def test_results_of_another_run_are_not_released(
 
     def offer(changed: dict[str, Any]) -> str:
         run.write_text(json.dumps({**record, **changed}), encoding="utf-8")
+        write_results_record(paths.results, {**record, **changed})
         assert main(["release"]) == 2
         return capsys.readouterr().err
 
     assert "is not of run other" in offer({"run_id": "other"})
     assert "changed after the results" in offer({"marts": {**record["marts"], "dim_outcomes": "0:0"}})
-    run.unlink()
+    shutil.rmtree(paths.results)
     assert main(["release"]) == 2
     assert "no results" in capsys.readouterr().err
+    assert not (paths.outputs / "release").exists()
+
+
+def test_results_that_were_changed_are_not_released(
+    released: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DP.8: one byte of a results file differs from its record, or the record is not there."""
+    paths = Paths(ROOT, released.data, tmp_path / "outputs")
+    shutil.copytree(released.results, paths.results)
+    use(paths, monkeypatch)
+    effects = paths.results / "effects.parquet"
+    content = bytearray(effects.read_bytes())
+    content[len(content) // 2] ^= 1
+    effects.write_bytes(content)
+    assert main(["release"]) == 2
+    message = capsys.readouterr().err
+    assert "not those that were estimated: results file effects.parquet" in message and "sfpc estimate" in message
+    (paths.results / "checksums.json").unlink()
+    assert main(["release"]) == 2
+    assert "checksums.json is not there" in capsys.readouterr().err
     assert not (paths.outputs / "release").exists()
 
 

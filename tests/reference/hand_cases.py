@@ -2427,23 +2427,26 @@ case(
 
 # --- Every window to the day, every code of a list (FV.OUT, B.2) ---------------------------------------
 
+# Within 12, 18 and 24 months of 10 March 2022.
 WINDOW_DAYS = {
-    "2023-03-10": (True, True, True, True, True),
-    "2023-03-11": (False, True, True, True, True),
-    "2023-09-10": (False, True, True, True, True),
-    "2023-09-11": (False, False, True, False, False),
-    "2024-03-10": (False, False, True, False, False),
-    "2024-03-11": (False, False, False, False, False),
+    "2023-03-10": (True, True, True),
+    "2023-03-11": (False, True, True),
+    "2023-09-10": (False, True, True),
+    "2023-09-11": (False, False, True),
+    "2024-03-10": (False, False, True),
+    "2024-03-11": (False, False, False),
 }
-WINDOWS = ("window_12", "default", "window_24", "with_already_looked_after", "censored_at_18")
+WINDOWS = {"window_12": 0, "default": 1, "window_24": 2} | dict.fromkeys(
+    ("with_already_looked_after", "censored_at_18", "without_nfa", "episodes_of_need"), 1
+)
 for start, is_within in WINDOW_DAYS.items():
     case(
         f"care_from_{start}",
-        "referred 10 March 2022: within 12, 18, 24 months, 18 in two other readings",
+        "referred 10 March 2022: within 12, 18, 24 months, 18 in four other readings",
         cin(f"CARE_FROM_{start}", "2022-03-10"),
         episode(f"CARE_FROM_{start}", start, placement="U1"),
         child_id=("la", "306", f"CARE_FROM_{start}"),
-        values={("became_looked_after", w): (True, True, x) for w, x in zip(WINDOWS, is_within, strict=True)}
+        values={("became_looked_after", reading): (True, True, is_within[n]) for reading, n in WINDOWS.items()}
         | {KINSHIP: (True, True, True) if is_within[1] else (False, True, None)},
     )
 for start, is_within_12 in (("2023-03-10", True), ("2023-03-11", False)):

@@ -91,6 +91,14 @@ def verify(paths: Paths) -> Verification:
     return Verification(counted.files, tuple(findings))
 
 
+def changed_results(paths: Paths) -> tuple[Finding, ...]:
+    """What differs of the results themselves: a file, their record, or the marts that they were made from.
+
+    That the estimators' code changed since does not make the files others than those that were written.
+    """
+    return tuple(finding for finding in _results(paths, _Count()) if finding.kind != "code")
+
+
 def write_report_record(paths: Paths) -> None:
     """Write checksums.json of the report that was just written."""
     run = json.loads((paths.results / "run.json").read_text(encoding="utf-8"))

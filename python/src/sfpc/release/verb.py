@@ -8,6 +8,7 @@ from functools import partial
 from sfpc.errors import SfpcError
 from sfpc.plan import status as plan_status
 from sfpc.progress import say, step
+from sfpc.provenance.verify import changed_results
 from sfpc.release.door import Door, releases, status_of, verify
 from sfpc.release.figures import Figure, estimates_figure, rates_figure
 from sfpc.release.judge import Judgement, ReleasedTable
@@ -46,6 +47,12 @@ def run_release(
         folder = Door(paths.outputs, profile, {}, by).mark_checked(checked)
         say(f"release {checked} is marked as checked by {by}: {folder}")
         return
+    changed = changed_results(paths)
+    if changed:
+        raise SfpcError(
+            f"the results are not those that were estimated: {'; '.join(map(str, changed[:3]))}; run `sfpc estimate`"
+            " again before anything leaves"
+        )
     with step("what the run offers for release"):
         run = offers_of_run(paths)
     door = Door(paths.outputs, profile, run.data, by)
