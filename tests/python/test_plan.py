@@ -70,8 +70,8 @@ def test_a_locked_plan_is_locked_and_dated(project: Paths) -> None:
         (SPECIFICATIONS, "att_imputation,became", "att_other,became", "att_other"),
         (
             SPECIFICATIONS,
-            "logit,cem_protocol,is_treated,default,all,as_levels,true",
-            "logit,none,is_treated,default,all,as_levels,true",
+            "logit,cem_protocol,is_treated,default,all,as_levels,default,true",
+            "logit,none,is_treated,default,all,as_levels,default,true",
             "weights was 'cem_protocol', is 'none'",
         ),
         (

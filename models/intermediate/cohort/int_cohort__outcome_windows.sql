@@ -85,8 +85,8 @@ windows as (
 -- Turning 18 before care ends is asked of the end of care or the end of the follow-up, whichever is first, or of the
 -- end alone; of care that goes on, up to the last return (FV.SAMPLE.3, DECISIONS D50).
 -- Covered: the area returned the outcome's source in every year of the window, the data window reaches around it,
--- and the referrals or starts of care among which this one is the first were returned too, with their assessments where
--- these decide (DECISIONS D8, D70). School
+-- and the referrals or starts of care among which this one is the first were returned, and kept, too, with their
+-- assessments where these decide (DECISIONS D8, D70). School
 -- absence comes in national files, whose terms are judged where the outcome is made.
 select
     windows.window_id,
@@ -122,6 +122,13 @@ select
     and (
         limits.source_kind is null
         or (windows.window_start_date >= limits.first_date and windows.window_end_date <= limits.last_date)
+    )
+    and (
+        entry_limits.source_kind is null
+        or (
+            windows.entry_start_date >= entry_limits.first_date
+            and windows.window_start_date <= entry_limits.last_date
+        )
     ) as is_fully_observed
 from windows
 left join {{ ref('int_programmes__coverage') }} as coverage
@@ -144,3 +151,5 @@ left join {{ ref('int_programmes__coverage') }} as entry_coverage
         and {{ return_year('windows.window_start_date') }} = entry_coverage.last_return_year
 left join last_returns on windows.la_id = last_returns.la_id
 left join {{ ref('stg_governance__data_windows') }} as limits on windows.source_kind = limits.source_kind
+left join {{ ref('stg_governance__data_windows') }} as entry_limits
+    on entry_coverage.source_kind = entry_limits.source_kind
