@@ -164,9 +164,10 @@ def pytests_of(root: Path, clause: str) -> list[str]:
         source = path.read_text(encoding="utf-8")
         lines = source.splitlines()
         for node in ast.parse(source).body:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                if clause in cited_clauses("\n".join(lines[node.lineno - 1 : node.end_lineno])):
-                    found.append(f"{path.relative_to(root)}::{node.name}")
+            if not (isinstance(node, ast.FunctionDef) and node.name.startswith("test_")):
+                continue
+            if clause in cited_clauses("\n".join(lines[node.lineno - 1 : node.end_lineno])):
+                found.append(f"{path.relative_to(root)}::{node.name}")
     return found
 
 
