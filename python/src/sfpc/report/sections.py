@@ -817,8 +817,23 @@ def main_effects(study: Study) -> Table:
             text("Walk back"),
         ],
         rows=rows,
+        notes=_clustering(study),
         is_small=True,
     )
+
+
+def _clustering(study: Study) -> list[tuple[str, str]]:
+    """How alike children of one LA are, in a note: the intraclass correlation of the outcome (FV.POWER.1)."""
+    held = study.result("power_correlations")
+    return [
+        (
+            "Clusters",
+            f"LAs. The intraclass correlation of the outcome is {words.decimal(row.icc, 4)} (standard error"
+            f" {words.decimal(row.icc_error, 4)}), over {words.whole(row.la_count)} LAs and"
+            f" {words.whole(row.quarter_count)} quarters before go-live.",
+        )
+        for row in records(held[held["icc"].notna()])
+    ]
 
 
 def companions(study: Study) -> list[str]:
