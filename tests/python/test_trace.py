@@ -17,7 +17,7 @@ from sfpc.trace import (
     as_text,
     cited_clauses,
     modules_of,
-    pytests_of,
+    pytests_by_clause,
     readings_of,
     registered,
     run_pytest,
@@ -70,8 +70,9 @@ def test_readings_are_rows_and_decisions() -> None:
 
 def test_modules_and_pytest_tests_that_cite_a_clause() -> None:
     assert "python/src/sfpc/matching/trends.py" in modules_of(ROOT, "FV.MATCH.2")
-    assert "tests/python/test_warehouse.py::test_trial_period_and_treatment_of_the_protocol" in pytests_of(ROOT, CLAUSE)
-    assert pytests_of(ROOT, NOWHERE) == []
+    found = pytests_by_clause(ROOT)
+    assert "tests/python/test_warehouse.py::test_trial_period_and_treatment_of_the_protocol" in found[CLAUSE]
+    assert NOWHERE not in found
 
 
 @pytest.fixture

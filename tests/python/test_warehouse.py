@@ -215,3 +215,30 @@ def test_every_macro_is_described_with_its_arguments() -> None:
             assert name in described, f"{path.name}: {name} is not described"
             listed = [a["name"] for a in described[name].get("arguments", [])]
             assert listed == [a.split("=")[0].strip() for a in arguments.split(",") if a.strip()], name
+
+
+def test_a_build_goes_on_after_it_used_its_temporary_folder(tmp_path: Path) -> None:
+    """dbt opens the build file as the profile says and asks for a cursor per model, also after one had to spill."""
+    import jinja2
+    import yaml
+    from dbt.adapters.duckdb.credentials import DuckDBCredentials
+    from dbt.adapters.duckdb.environments.local import LocalEnvironment
+
+    given = {
+        "SFPC_BUILD_DB": str(tmp_path / "b.duckdb"),
+        "SFPC_MEMORY_LIMIT": "60MB",
+        "SFPC_TEMP_DIR": str(tmp_path / "tmp"),
+    }
+    text = jinja2.Template((ROOT / "profiles.yml").read_text(encoding="utf-8")).render(
+        env_var=lambda name, default=None: given.get(name, default)
+    )
+    output = yaml.safe_load(text)["sfpc"]["outputs"]["duckdb"]
+    output["database"] = "b"
+    environment = LocalEnvironment(DuckDBCredentials.from_dict(output))
+    first = environment.handle().cursor()
+    first.execute("create table t as select md5(range::varchar) as k from range(1000000) order by k")
+    with pytest.raises(duckdb.NotImplementedException, match="temporary directory"):
+        first.execute(f"set temp_directory = '{tmp_path}'")
+    second = environment.handle().cursor()
+    assert second.execute("select count(*) from t").fetchall()[0][0] == 1_000_000
+    environment.close()

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 -- The referral with which a child enters a trial, in each sample of the programme (FV.SAMPLE.1, FV.PROG.5).
 select
     programme_id,

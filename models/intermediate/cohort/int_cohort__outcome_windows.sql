@@ -2,9 +2,17 @@
 -- it (FV.OUT.*, FV.SAMPLE.5). A window that is not covered is missing, never 0. A trend asks for nothing beyond the
 -- quarters that may be looked at for the outcome (FV.MATCH.3). A view: each outcome works out the windows of its own
 -- measure, and int_outcomes__all alone stores them.
-with asked as (
+with readings as (
     select
-        anchors.anchor_id || '-' || readings.outcome_id || '-' || readings.reading_id as window_id,
+        *,
+        cast(row_number() over (order by programme_id, outcome_id, reading_id) as {{ dbt.type_string() }})
+            as reading_number
+    from {{ ref('programme_outcomes') }}
+),
+
+asked as (
+    select
+        anchors.anchor_id || '-' || readings.reading_number as window_id,
         anchors.anchor_id,
         anchors.cohort,
         anchors.anchor,
@@ -31,7 +39,7 @@ with asked as (
     from {{ ref('int_cohort__anchors') }} as anchors
     inner join {{ ref('int_programmes__trial_periods') }} as periods
         on anchors.programme_id = periods.programme_id
-    inner join {{ ref('programme_outcomes') }} as readings
+    inner join readings
         on
             anchors.programme_id = readings.programme_id
             and anchors.anchor = readings.anchor

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 -- Entrants to an LA's trend: each child's first referral in a quarter, in that LA, of the programme's ages
 -- (FV.MATCH.3).
 with la_quarters as (

@@ -5,7 +5,7 @@
 with recursive codes as (
     select distinct la_code from {{ ref('local_authority_codes') }}
     union
-    select la_code from {{ ref('stg_cin__referrals') }}
+    select la_code from {{ ref('stg_cin__records') }}
     union
     select la_code from {{ ref('stg_cla__episodes') }}
 ),

@@ -14,7 +14,7 @@ with sent as (
         'cin' as source_kind,
         la_code,
         return_year
-    from {{ ref('stg_cin__referrals') }}
+    from {{ ref('stg_cin__records') }}
     union all
     select distinct
         'assessment' as source_kind,

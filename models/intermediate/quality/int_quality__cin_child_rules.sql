@@ -57,7 +57,7 @@ select
     case when children.disability_codes not in ('0', '1') then coalesce(lists.has_none_and_others, false) end
         as rule_8790,
     case when children.disability_codes not in ('0', '1') then coalesce(lists.has_repeats, false) end as rule_8794,
-    case when children.open_count > 0 then children.open_count > 1 end as rule_8815
+    children.first_open_referral_date < children.last_open_referral_date as rule_8815
 from children
 left join lists
     on

@@ -33,7 +33,8 @@ select
     max(ethnic_group) as ethnic_group,
     max(disability_codes) as disability_codes,
     max(pupil_id) as pupil_id,
-    count(distinct case when closure_date is null and not is_nfa then referral_date end) as open_count,
+    min(case when closure_date is null and not is_nfa then referral_date end) as first_open_referral_date,
+    max(case when closure_date is null and not is_nfa then referral_date end) as last_open_referral_date,
     max(coalesce(closure_date, {{ return_year_end('return_year') }})) as last_date
 from records
 group by return_year, la_code, la_child_id

@@ -1,6 +1,4 @@
-{{ config(materialized='table') }}
-
--- A table, not a view: much is built on it.
+-- Particulars as sent, each set once; int_children__observations alone stores them.
 select distinct
     return_year,
     la_code,

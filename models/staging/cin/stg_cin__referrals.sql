@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 with records as (
     select
         *,
@@ -7,7 +5,7 @@ with records as (
     from {{ ref('stg_cin__records') }}
 )
 
--- A table, not a view: much is built on it. A return repeats the referral once per plan; two referrals of one child on
+-- A return repeats the referral once per plan; two referrals of one child on
 -- one day are one; what is said of the birth tells two children under one code apart. NFA only if all rows say so, the
 -- later closure with its own reason (date and code are compared as one text), and both ends of what is said of the need
 -- (A.7, DECISIONS D6, D30).

@@ -98,7 +98,7 @@ def trace(paths: Paths, clause: str, with_pytest: bool = True) -> Trace:
         with step(f"models that cite {found.clause}, with what they need, and their tests"):
             _run_models(paths, workshop, found)
         if with_pytest:
-            chosen = pytests_of(paths.root, found.clause)
+            chosen = pytests_by_clause(paths.root).get(found.clause, [])
             if chosen:
                 with step(f"{len(chosen)} pytest tests that cite {found.clause}"):
                     found.tests += run_pytest(paths.root, chosen, workshop)
@@ -157,17 +157,17 @@ def models_of(manifest: dict[str, Any], clause: str) -> dict[str, str]:
     }
 
 
-def pytests_of(root: Path, clause: str) -> list[str]:
-    """Node ids of the pytest tests whose text or name cites a clause."""
-    found = []
+def pytests_by_clause(root: Path) -> dict[str, list[str]]:
+    """Node ids of the pytest tests whose text or name cites a clause, by clause; each file is read once."""
+    found: dict[str, list[str]] = {}
     for path in sorted((root / "tests").rglob("test_*.py")):
         source = path.read_text(encoding="utf-8")
         lines = source.splitlines()
         for node in ast.parse(source).body:
             if not (isinstance(node, ast.FunctionDef) and node.name.startswith("test_")):
                 continue
-            if clause in cited_clauses("\n".join(lines[node.lineno - 1 : node.end_lineno])):
-                found.append(f"{path.relative_to(root)}::{node.name}")
+            for clause in cited_clauses("\n".join(lines[node.lineno - 1 : node.end_lineno])):
+                found.setdefault(clause, []).append(f"{path.relative_to(root)}::{node.name}")
     return found
 
 
