@@ -49,6 +49,8 @@ WIDE = (
     "is_disabled",
     "is_fsm",
     "is_uasc",
+    "is_disabled_up_to_referral",
+    "is_uasc_up_to_referral",
     "previous_cpp_count",
     "is_linked_to_pupil",
     "primary_need",

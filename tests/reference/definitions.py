@@ -798,18 +798,24 @@ def ethnicity_of(record: ChildRecord, groups: dict[str | None, str]) -> tuple[st
     return code, (real_groups.pop() if len(real_groups) == 1 else "Missing")
 
 
-def is_disabled(record: ChildRecord) -> bool:
-    """Whether any CIN record says so: 1 or any code of the census but NONE (FV.COV.2, the maximum)."""
+def is_disabled(record: ChildRecord, up_to: date = date.max) -> bool:
+    """Whether any CIN record says so: 1 or any code of the census but NONE (FV.COV.2, the maximum).
+
+    up_to: the last day that counts; records of returns that end after the one of that day say nothing (the alternative).
+    """
     return any(
         part not in {"", "0", "NONE"}
         for row in record.cin
+        if int(row["return_year"]) <= return_year_of(up_to)
         for part in (p.strip() for p in (tidy(row.get("disability")) or "").split(","))
     )
 
 
-def is_uasc(record: ChildRecord) -> bool:
-    """Whether any looked-after record says unaccompanied asylum-seeking child (FV.COV.2, the maximum)."""
-    return any(is_yes(row.get("uasc_status")) for row in record.cla)
+def is_uasc(record: ChildRecord, up_to: date = date.max) -> bool:
+    """Whether any looked-after record says unaccompanied asylum-seeking child (FV.COV.2, the maximum; up_to as above)."""
+    return any(
+        is_yes(row.get("uasc_status")) for row in record.cla if int(row["return_year"]) <= return_year_of(up_to)
+    )
 
 
 INFANT_YEARS = {"R", "0", "1", "2"}
@@ -1300,6 +1306,8 @@ def child_row(
         "is_disabled": is_disabled(record),
         "is_fsm": is_fsm(record, anchor.day),
         "is_uasc": is_uasc(record),
+        "is_disabled_up_to_referral": is_disabled(record, anchor.day),
+        "is_uasc_up_to_referral": is_uasc(record, anchor.day),
         "previous_cpp_count": previous_cpp_count(record, anchor.day, referral and referral.start, context.areas),
         "primary_need": referral.start["primary_need"]
         if referral

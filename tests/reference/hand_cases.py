@@ -735,7 +735,13 @@ case(
     cin("MAXIMUM_OVER_TIME", "2023-11-10", disability="AUT,LD"),
     looked_after("MAXIMUM_OVER_TIME", 2019, uasc_status="1"),
     looked_after("MAXIMUM_OVER_TIME", 2022, uasc_status="0"),
-    outcome={"is_disabled": True, "is_uasc": True, "index_referral_date": day("2022-03-10")},
+    outcome={
+        "is_disabled": True,
+        "is_uasc": True,
+        "is_disabled_up_to_referral": False,
+        "is_uasc_up_to_referral": True,
+        "index_referral_date": day("2022-03-10"),
+    },
 )
 case(
     "free_meals_in_the_next_spring",

@@ -63,6 +63,8 @@ children as (
         ) as birth_month_number,
         bool_or(observations.is_disabled) as is_disabled,
         bool_or(observations.is_uasc) as is_uasc,
+        min(case when observations.is_disabled then observations.return_year end) as first_disabled_year,
+        min(case when observations.is_uasc then observations.return_year end) as first_uasc_year,
         min(observations.linked_pupil_id) is not null as is_linked_to_pupil
     from observations
     inner join birth_years on observations.child_id = birth_years.child_id
@@ -85,6 +87,8 @@ select
     end as ethnic_group,
     children.is_disabled,
     children.is_uasc,
+    children.first_disabled_year,
+    children.first_uasc_year,
     children.is_linked_to_pupil
 from children
 left join genders on children.child_id = genders.child_id

@@ -113,6 +113,9 @@ select
     meals.is_fsm,
     meals.is_fsm_last_six_years,
     children.is_uasc,
+    coalesce(children.first_disabled_year <= {{ return_year('entries.anchor_date') }}, false)
+        as is_disabled_up_to_referral,
+    coalesce(children.first_uasc_year <= {{ return_year('entries.anchor_date') }}, false) as is_uasc_up_to_referral,
     cast(greatest(
         coalesce(previous_plans.seen_count, 0), coalesce(previous_plans.reported_count, 0)
     ) as integer) as previous_cpp_count,

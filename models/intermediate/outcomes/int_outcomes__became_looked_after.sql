@@ -4,12 +4,13 @@ with windows as (
     where measure = 'care_start'
 ),
 
--- The first start from each day on that anything is asked from; each reading then asks whether its window holds it.
+-- The first start from each day on that anything is asked from, once for all readings: a window holds a start if it
+-- holds the first.
 starts as (
     select
         anchors.child_id,
         anchors.anchor_date,
-        min(periods.care_start_date) as start_date
+        min(periods.care_start_date) as first_event_date
     from {{ ref('int_cohort__anchors') }} as anchors
     inner join {{ ref('int_spells__care_periods') }} as periods
         on anchors.child_id = periods.child_id and periods.care_start_date >= anchors.anchor_date
@@ -21,9 +22,13 @@ select
     windows.{{ column }},
     {%- endfor %}
     windows.window_id,
-    case when starts.start_date <= windows.window_end_date then 1 else 0 end as event_value,
-    case when starts.start_date <= windows.window_end_date then starts.start_date end as first_event_date,
+    case when starts.child_id is not null then 1 else 0 end as event_value,
+    starts.first_event_date,
     true as is_eligible,
     true as is_measured
 from windows
-left join starts on windows.child_id = starts.child_id and windows.window_start_date = starts.anchor_date
+left join starts
+    on
+        windows.child_id = starts.child_id
+        and windows.window_start_date = starts.anchor_date
+        and windows.window_end_date >= starts.first_event_date

@@ -102,6 +102,8 @@ select
     covariates.is_disabled,
     covariates.is_fsm,
     covariates.is_uasc,
+    covariates.is_disabled_up_to_referral,
+    covariates.is_uasc_up_to_referral,
     covariates.previous_cpp_count,
     covariates.is_linked_to_pupil,
     cast(covariates.primary_need as integer) as primary_need,
