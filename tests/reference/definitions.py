@@ -801,7 +801,7 @@ def ethnicity_of(record: ChildRecord, groups: dict[str | None, str]) -> tuple[st
 def is_disabled(record: ChildRecord, up_to: date = date.max) -> bool:
     """Whether any CIN record says so: 1 or any code of the census but NONE (FV.COV.2, the maximum).
 
-    up_to: the last day that counts; records of returns that end after the one of that day say nothing (the alternative).
+    up_to: records of returns after the one that covers this day say nothing (the alternative).
     """
     return any(
         part not in {"", "0", "NONE"}
@@ -812,7 +812,7 @@ def is_disabled(record: ChildRecord, up_to: date = date.max) -> bool:
 
 
 def is_uasc(record: ChildRecord, up_to: date = date.max) -> bool:
-    """Whether any looked-after record says unaccompanied asylum-seeking child (FV.COV.2, the maximum; up_to as above)."""
+    """Whether any looked-after record says unaccompanied asylum-seeking child (FV.COV.2; up_to as for disability)."""
     return any(
         is_yes(row.get("uasc_status")) for row in record.cla if int(row["return_year"]) <= return_year_of(up_to)
     )

@@ -744,6 +744,17 @@ case(
     },
 )
 case(
+    "said_in_the_return_of_an_april",
+    "referred in April 2022: the return to March 2023 covers the day, and says disabled and asylum-seeking",
+    cin("SAID_IN_APRIL", "2022-04-10", disability="AUT"),
+    looked_after("SAID_IN_APRIL", 2023, uasc_status="1"),
+    outcome={
+        "index_referral_date": day("2022-04-10"),
+        "is_disabled_up_to_referral": True,
+        "is_uasc_up_to_referral": True,
+    },
+)
+case(
     "free_meals_in_the_next_spring",
     "referred 1 September 2021: the census of January 2022 is of the same academic year and counts",
     cin("FREE_MEALS_NEXT_SPRING", "2021-09-01", pupil_id="PUPILFSM1"),
