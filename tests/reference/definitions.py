@@ -813,9 +813,7 @@ def is_disabled(record: ChildRecord, up_to: date = date.max) -> bool:
 
 def is_uasc(record: ChildRecord, up_to: date = date.max) -> bool:
     """Whether any looked-after record says unaccompanied asylum-seeking child (FV.COV.2; up_to as for disability)."""
-    return any(
-        is_yes(row.get("uasc_status")) for row in record.cla if int(row["return_year"]) <= return_year_of(up_to)
-    )
+    return any(is_yes(row.get("uasc_status")) for row in record.cla if int(row["return_year"]) <= return_year_of(up_to))
 
 
 INFANT_YEARS = {"R", "0", "1", "2"}
