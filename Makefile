@@ -31,7 +31,7 @@ evaluate: setup ## synthetic national extracts -> warehouse -> matching -> effec
 .PHONY: test
 test: setup ## every test: SQL style, Python style and types, dbt build and unit tests, pytest (closing line last)
 	@tools/checks.sh
-	@$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-long
 test-long: setup ## nightly-size checks: recovery over seeds, national-size extracts, larger simulations

@@ -744,12 +744,12 @@ case(
     },
 )
 case(
-    "said_in_the_return_of_an_april",
-    "referred in April 2022: the return to March 2023 covers the day, and says disabled and asylum-seeking",
-    cin("SAID_IN_APRIL", "2022-04-10", disability="AUT"),
-    looked_after("SAID_IN_APRIL", 2023, uasc_status="1"),
+    "said_in_april",
+    "referred in April 2021: the return to March 2022 covers the day, and says disabled and asylum-seeking",
+    cin("SAID_IN_APRIL", "2021-04-10", disability="AUT"),
+    looked_after("SAID_IN_APRIL", 2022, uasc_status="1"),
     outcome={
-        "index_referral_date": day("2022-04-10"),
+        "index_referral_date": day("2021-04-10"),
         "is_disabled_up_to_referral": True,
         "is_uasc_up_to_referral": True,
     },
