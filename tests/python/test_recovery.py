@@ -122,6 +122,7 @@ def test_recovery_over_fifty_seeds(tmp_path: Path) -> None:
     assert abs(imputation["weighting_pp"]) < 0.05
 
 
+@pytest.mark.long
 def test_truth_lies_in_the_interval_on_the_small_set(tmp_path: Path) -> None:
     from sfpc.cli import DEFAULT_SEED
     from sfpc.evaluation import run
