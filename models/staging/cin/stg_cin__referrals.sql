@@ -5,10 +5,9 @@ with records as (
     from {{ ref('stg_cin__records') }}
 )
 
--- A return repeats the referral once per plan; two referrals of one child on
--- one day are one; what is said of the birth tells two children under one code apart. NFA only if all rows say so, the
--- later closure with its own reason (date and code are compared as one text), and both ends of what is said of the need
--- (A.7, DECISIONS D6, D30).
+-- A return repeats the referral once per plan; two referrals of one child on one day are one; what is said of the birth
+-- tells two children under one code apart. NFA only if all rows say so, the later closure with its own reason (date and
+-- code are compared as one text), and both ends of what is said of the need (A.7, DECISIONS D6, D30).
 select
     return_year,
     la_code,
