@@ -67,10 +67,10 @@ in_care as (
 )
 
 select
-    cast(row_number() over (
+    row_number() over (
         order by
             anchors.programme_id, anchors.cohort, anchors.anchor, anchors.la_id, anchors.anchor_date, anchors.child_id
-    ) as {{ dbt.type_string() }}) as anchor_id,
+    ) as anchor_id,
     anchors.*,
     in_care.child_id is not null as is_looked_after_at_anchor,
     {{ month_from_number('children.birth_month_number + 18 * 12') }} as eighteenth_birthday_date

@@ -2,24 +2,14 @@
 -- it (FV.OUT.*, FV.SAMPLE.5). A window that is not covered is missing, never 0. A trend asks for nothing beyond the
 -- quarters that may be looked at for the outcome (FV.MATCH.3). A view: each outcome works out the windows of its own
 -- measure, and int_outcomes__all alone stores them.
-with readings as (
+with asked as (
     select
-        *,
-        cast(row_number() over (order by programme_id, outcome_id, reading_id) as {{ dbt.type_string() }})
-            as reading_number
-    from {{ ref('programme_outcomes') }}
-),
-
-asked as (
-    select
-        anchors.anchor_id || '-' || readings.reading_number as window_id,
+        anchors.anchor_id * readings.reading_count + readings.reading_number as window_id,
         anchors.anchor_id,
         anchors.cohort,
         anchors.anchor,
         anchors.programme_id,
-        readings.outcome_id,
-        readings.reading_id,
-        readings.is_default,
+        readings.reading_number,
         readings.measure,
         anchors.child_id,
         anchors.la_id,
@@ -39,7 +29,7 @@ asked as (
     from {{ ref('int_cohort__anchors') }} as anchors
     inner join {{ ref('int_programmes__trial_periods') }} as periods
         on anchors.programme_id = periods.programme_id
-    inner join readings
+    inner join {{ ref('int_programmes__readings') }} as readings
         on
             anchors.programme_id = readings.programme_id
             and anchors.anchor = readings.anchor
@@ -99,9 +89,7 @@ windows as (
 select
     windows.window_id,
     windows.anchor_id,
-    windows.outcome_id,
-    windows.reading_id,
-    windows.is_default,
+    windows.reading_number,
     windows.measure,
     windows.child_id,
     windows.la_id,

@@ -59,7 +59,7 @@ steps as (
             else 8
         end as step_number
     from entries
-    inner join {{ ref('programme_outcomes') }} as readings
+    inner join {{ ref('int_programmes__readings') }} as readings
         on
             entries.programme_id = readings.programme_id
             and entries.anchor = readings.anchor
@@ -73,8 +73,7 @@ steps as (
     left join {{ ref('int_outcomes__all') }} as outcomes
         on
             anchors.anchor_id = outcomes.anchor_id
-            and readings.outcome_id = outcomes.outcome_id
-            and readings.reading_id = outcomes.reading_id
+            and readings.reading_number = outcomes.reading_number
 )
 
 select

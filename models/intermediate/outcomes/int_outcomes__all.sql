@@ -25,11 +25,9 @@ with united as (
 )
 
 select
+    window_id,
     anchor_id,
-    outcome_id,
-    reading_id,
-    is_default,
-    measure,
+    reading_number,
     window_start_date,
     window_end_date,
     is_eligible,

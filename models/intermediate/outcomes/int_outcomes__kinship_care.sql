@@ -30,7 +30,6 @@ select
     {%- for column in window_columns() %}
     windows.{{ column }},
     {%- endfor %}
-    windows.window_id,
     case when placements.is_kinship_foster then 1 else 0 end as event_value,
     starts.care_start_date as first_event_date,
     case

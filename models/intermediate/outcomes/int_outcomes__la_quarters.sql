@@ -5,7 +5,7 @@
 with cells as (
     select
         anchors.programme_id,
-        outcomes.outcome_id,
+        readings.outcome_id,
         anchors.la_id,
         {{ quarter_start('outcomes.window_start_date') }} as quarter_start_date,
         sum(outcomes.outcome_value) as numerator_sum,
@@ -13,10 +13,11 @@ with cells as (
         count(*) as denominator_count
     from {{ ref('int_outcomes__all') }} as outcomes
     inner join {{ ref('int_cohort__anchors') }} as anchors on outcomes.anchor_id = anchors.anchor_id
+    inner join {{ ref('int_programmes__readings') }} as readings on outcomes.reading_number = readings.reading_number
     where anchors.cohort = 'trend' and outcomes.is_in_sample and outcomes.is_fully_observed
     group by
         anchors.programme_id,
-        outcomes.outcome_id,
+        readings.outcome_id,
         anchors.la_id,
         {{ quarter_start('outcomes.window_start_date') }}
 ),

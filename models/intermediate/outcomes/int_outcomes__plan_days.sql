@@ -61,7 +61,6 @@ select
     {%- for column in window_columns() %}
     windows.{{ column }},
     {%- endfor %}
-    windows.window_id,
     coalesce(days.plan_days, 0) as event_value,
     days.first_event_date,
     true as is_eligible,

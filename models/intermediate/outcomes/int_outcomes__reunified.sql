@@ -28,7 +28,6 @@ select
     {%- for column in window_columns() %}
     windows.{{ column }},
     {%- endfor %}
-    windows.window_id,
     case when returns.window_id is not null then 1 else 0 end as event_value,
     returns.first_event_date,
     true as is_eligible,

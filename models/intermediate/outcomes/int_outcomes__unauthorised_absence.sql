@@ -23,7 +23,6 @@ select
     {%- for column in window_columns() %}
     windows.{{ column }},
     {%- endfor %}
-    windows.window_id,
     100 * cast(pooled.unauthorised_absence_count as {{ type_double() }})
     / nullif(pooled.sessions_possible_count, 0) as event_value,
     cast(null as date) as first_event_date,

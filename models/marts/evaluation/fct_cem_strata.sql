@@ -1,6 +1,6 @@
 with children as (
     select
-        outcomes.outcome_id,
+        readings.outcome_id,
         entries.programme_id,
         entries.child_id,
         entries.la_id,
@@ -24,9 +24,9 @@ with children as (
         covariates.previous_cpp_count > 0 as has_previous_cpp
     from {{ ref('int_cohort__entries') }} as entries
     inner join {{ ref('int_covariates__child') }} as covariates on entries.anchor_id = covariates.anchor_id
-    inner join {{ ref('int_outcomes__all') }} as outcomes
-        on entries.anchor_id = outcomes.anchor_id and outcomes.is_default
-    where outcomes.is_in_sample and outcomes.is_fully_observed
+    inner join {{ ref('int_outcomes__all') }} as outcomes on entries.anchor_id = outcomes.anchor_id
+    inner join {{ ref('int_programmes__readings') }} as readings on outcomes.reading_number = readings.reading_number
+    where readings.is_default and outcomes.is_in_sample and outcomes.is_fully_observed
 )
 
 -- The period (before or after go-live) depends on the pair of LAs, so it joins the key where pairs are known.

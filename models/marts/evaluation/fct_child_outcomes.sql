@@ -9,9 +9,19 @@ with trial as (
     select
         entries.programme_id,
         entries.child_id,
-        outcomes.*
+        readings.outcome_id,
+        readings.reading_id,
+        readings.is_default,
+        readings.measure,
+        outcomes.is_in_sample,
+        outcomes.is_fully_observed,
+        outcomes.outcome_value,
+        outcomes.observable_share,
+        outcomes.first_event_date
     from {{ ref('int_outcomes__all') }} as outcomes
     inner join {{ ref('int_cohort__entries') }} as entries on outcomes.anchor_id = entries.anchor_id
+    inner join {{ ref('int_programmes__readings') }} as readings on outcomes.reading_number = readings.reading_number
+    where readings.is_default or readings.outcome_id = 'plan_days'
 ),
 
 readings as (

@@ -19,7 +19,7 @@
 with counts as (
     select
         entries.programme_id,
-        outcomes.outcome_id,
+        readings.outcome_id,
         case
             when entries.is_treated then 'treated'
             when entries.is_treatment_la then 'treatment LA before go-live'
@@ -32,6 +32,7 @@ with counts as (
         {%- endfor %}
     from {{ ref('int_outcomes__all') }} as outcomes
     inner join {{ ref('int_cohort__entries') }} as entries on outcomes.anchor_id = entries.anchor_id
+    inner join {{ ref('int_programmes__readings') }} as readings on outcomes.reading_number = readings.reading_number
     inner join {{ ref('int_covariates__child') }} as covariates on entries.anchor_id = covariates.anchor_id
     inner join {{ ref('int_covariates__local_authority') }} as areas
         on
@@ -39,12 +40,12 @@ with counts as (
             and entries.la_id = areas.la_id
             and entries.anchor_date = areas.anchor_date
     where
-        outcomes.is_default
+        readings.is_default
         and outcomes.is_in_sample
         and outcomes.is_fully_observed
     group by
         entries.programme_id,
-        outcomes.outcome_id,
+        readings.outcome_id,
         case
             when entries.is_treated then 'treated'
             when entries.is_treatment_la then 'treatment LA before go-live'

@@ -29,8 +29,8 @@ reaches as (
 counts as (
     select
         entries.programme_id,
-        outcomes.outcome_id,
-        outcomes.reading_id,
+        readings.outcome_id,
+        readings.reading_id,
         entries.la_id,
         count(*) as entry_count,
         sum(case when outcomes.is_fully_observed then 1 else 0 end) as observed_count,
@@ -39,8 +39,9 @@ counts as (
         max(case when outcomes.is_fully_observed then outcomes.window_start_date end) as latest_observed_date
     from {{ ref('int_outcomes__all') }} as outcomes
     inner join {{ ref('int_cohort__entries') }} as entries on outcomes.anchor_id = entries.anchor_id
+    inner join {{ ref('int_programmes__readings') }} as readings on outcomes.reading_number = readings.reading_number
     where outcomes.is_in_sample
-    group by entries.programme_id, outcomes.outcome_id, outcomes.reading_id, entries.la_id
+    group by entries.programme_id, readings.outcome_id, readings.reading_id, entries.la_id
 )
 
 select

@@ -1,9 +1,9 @@
 -- What the estimates are made from: a row per child, outcome and reading, from the day the outcome is counted from.
 select
     entries.programme_id,
-    outcomes.outcome_id,
-    outcomes.reading_id,
-    outcomes.is_default as is_default_reading,
+    readings.outcome_id,
+    readings.reading_id,
+    readings.is_default as is_default_reading,
     entries.anchor,
     entries.child_id,
     entries.la_id,
@@ -18,3 +18,4 @@ select
     case when outcomes.is_in_sample then outcomes.outcome_value end as outcome_value
 from {{ ref('int_outcomes__all') }} as outcomes
 inner join {{ ref('int_cohort__entries') }} as entries on outcomes.anchor_id = entries.anchor_id
+inner join {{ ref('int_programmes__readings') }} as readings on outcomes.reading_number = readings.reading_number
