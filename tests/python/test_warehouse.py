@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -32,6 +35,51 @@ def test_comments_reach_the_published_file(synthetic: Paths) -> None:
             "where schema_name = 'marts' and comment is null"
         ).fetchall()
     assert bare == []
+
+
+def test_no_window_is_lost_on_the_way_to_its_outcome(synthetic: Paths) -> None:
+    """FV.OUT.*: every measure that a reading asks for is some outcome model's, and that model drops no row."""
+    with duckdb.connect(str(synthetic.build_db), read_only=True) as connection:
+        asked = connection.execute(
+            "select reading_number, count(*) from intermediate.int_cohort__outcome_windows group by 1 order by 1"
+        ).fetchall()
+        found = connection.execute(
+            "select reading_number, count(*) from intermediate.int_outcomes__all group by 1 order by 1"
+        ).fetchall()
+    assert found == asked
+    assert len(asked) > 10
+
+
+def test_a_model_that_fails_leaves_the_table_that_stood_there(tmp_path: Path) -> None:
+    """Tables are replaced in one transaction: also one built again, and one that was a view before."""
+    project = tmp_path / "project"
+    (project / "models").mkdir(parents=True)
+    shutil.copytree(ROOT / "macros", project / "macros", ignore=shutil.ignore_patterns("quality.sql", "_macros.yml"))
+    (project / "dbt_project.yml").write_text("name: p\nprofile: p\nmodels: {p: {+materialized: table}}\n")
+    (project / "profiles.yml").write_text(
+        "p: {target: d, outputs: {d: {type: duckdb, path: build.duckdb, schema: main, threads: 1}}}\n"
+    )
+
+    def run(sql: str) -> int:
+        (project / "models" / "m.sql").write_text(sql)
+        command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "run"]
+        return subprocess.run(command, cwd=project, capture_output=True, check=False, timeout=300).returncode
+
+    def held() -> tuple[object, ...] | None:
+        with duckdb.connect(str(project / "build.duckdb"), read_only=True) as connection:
+            return connection.execute(
+                "select any_value(a), any_value(table_type), count(*) from m, "
+                "information_schema.tables where table_name like 'm%'"
+            ).fetchone()
+
+    assert run("{{ config(materialized='view') }} select 1 as a") == 0
+    assert held() == (1, "VIEW", 1)
+    assert run("select 2 as a") == 0
+    assert held() == (2, "BASE TABLE", 1)
+    assert run("select 3 as a") == 0
+    assert held() == (3, "BASE TABLE", 1)
+    assert run("select error('no') as a") != 0
+    assert held() == (3, "BASE TABLE", 1)
 
 
 def test_every_mart_is_also_a_parquet_file(synthetic: Paths) -> None:
