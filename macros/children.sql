@@ -9,6 +9,19 @@
   end
 {%- endmacro %}
 
+{#-
+  The lowest month of birth in the latest return that states one, of the rows that meet the condition: the highest number
+  made of the return and, below it, the month counted down.
+-#}
+{% macro latest_birth_month(condition) -%}
+  100000 - mod(
+    max(case
+      when {{ condition }} and birth_month_number is not null then return_year * 100000 - birth_month_number
+    end),
+    100000
+  )
+{%- endmacro %}
+
 {#- A census row says that its child is not born yet: an expected date, the flag, or January 1900 (A.5). -#}
 {% macro says_unborn() -%}
   coalesce({{ tidy_flag('is_expected_birth') }}, false)

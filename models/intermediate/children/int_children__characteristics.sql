@@ -1,95 +1,68 @@
 {{ config(materialized='table') }}
 
+-- 0 (not recorded, unborn) never conflicts with a recorded gender (FV.CEM.2).
 with observations as (
     select
         identities.child_id,
         identities.pupil_id as linked_pupil_id,
-        observations.*
+        observations.return_year,
+        observations.birth_month_number,
+        observations.is_expected_birth,
+        observations.is_disabled,
+        observations.is_uasc,
+        genders.gender,
+        ethnicities.ethnicity_code,
+        ethnicities.ethnic_group
     from {{ ref('int_children__observations') }} as observations
     {{ join_identities(
         'observations', 'observations.source_kind', 'observations.birth_month_number',
         'observations.is_expected_birth or observations.is_unborn'
     ) }}
-),
-
--- 0 (not recorded, unborn) never conflicts with a recorded gender (FV.CEM.2).
-genders as (
-    select
-        observations.child_id,
-        min(codes.gender) as lowest_gender,
-        max(codes.gender) as highest_gender
-    from observations
-    inner join {{ ref('gender_codes') }} as codes
+    left join {{ ref('gender_codes') }} as genders
         on
-            observations.source_kind = codes.source_kind
-            and observations.gender_code = codes.gender_code
-            and observations.return_year >= coalesce(codes.first_return_year, observations.return_year)
-            and observations.return_year <= coalesce(codes.last_return_year, observations.return_year)
-    where codes.gender > 0
-    group by observations.child_id
-),
-
-ethnicities as (
-    select
-        observations.child_id,
-        min(codes.ethnicity_code) as lowest_code,
-        max(codes.ethnicity_code) as highest_code,
-        min(codes.ethnic_group) as lowest_group,
-        max(codes.ethnic_group) as highest_group
-    from observations
-    inner join {{ ref('ethnicity_codes') }} as codes on observations.ethnicity_code = codes.ethnicity_code
-    where codes.ethnic_group <> 'Missing'
-    group by observations.child_id
-),
-
-birth_years as (
-    select
-        child_id,
-        max(case when birth_month_number is not null and not is_expected_birth then return_year end) as real_year,
-        max(case when birth_month_number is not null then return_year end) as any_year
-    from observations
-    group by child_id
+            observations.source_kind = genders.source_kind
+            and observations.gender_code = genders.gender_code
+            and observations.return_year >= coalesce(genders.first_return_year, observations.return_year)
+            and observations.return_year <= coalesce(genders.last_return_year, observations.return_year)
+            and genders.gender > 0
+    left join {{ ref('ethnicity_codes') }} as ethnicities
+        on observations.ethnicity_code = ethnicities.ethnicity_code and ethnicities.ethnic_group <> 'Missing'
 ),
 
 children as (
     select
-        observations.child_id,
-        coalesce(
-            min(case
-                when observations.return_year = birth_years.real_year and not observations.is_expected_birth
-                    then observations.birth_month_number
-            end),
-            min(case when observations.return_year = birth_years.any_year then observations.birth_month_number end)
-        ) as birth_month_number,
-        bool_or(observations.is_disabled) as is_disabled,
-        bool_or(observations.is_uasc) as is_uasc,
-        min(case when observations.is_disabled then observations.return_year end) as first_disabled_year,
-        min(case when observations.is_uasc then observations.return_year end) as first_uasc_year,
-        min(observations.linked_pupil_id) is not null as is_linked_to_pupil
+        child_id,
+        coalesce({{ latest_birth_month('not is_expected_birth') }}, {{ latest_birth_month('true') }})
+            as birth_month_number,
+        min(gender) as lowest_gender,
+        max(gender) as highest_gender,
+        min(ethnicity_code) as lowest_ethnicity,
+        max(ethnicity_code) as highest_ethnicity,
+        min(ethnic_group) as lowest_group,
+        max(ethnic_group) as highest_group,
+        bool_or(is_disabled) as is_disabled,
+        bool_or(is_uasc) as is_uasc,
+        min(case when is_disabled then return_year end) as first_disabled_year,
+        min(case when is_uasc then return_year end) as first_uasc_year,
+        min(linked_pupil_id) is not null as is_linked_to_pupil
     from observations
-    inner join birth_years on observations.child_id = birth_years.child_id
-    group by observations.child_id
+    group by child_id
 )
 
 -- Conflicting genders are missing (4); a conflict of ethnicity codes within one group keeps the group (FV.COV.2).
 select
-    children.child_id,
-    children.birth_month_number,
+    child_id,
+    birth_month_number,
     case
-        when genders.child_id is null then 0
-        when genders.lowest_gender = genders.highest_gender then genders.lowest_gender
+        when lowest_gender is null then 0
+        when lowest_gender = highest_gender then lowest_gender
         else 4
     end as gender,
-    case when ethnicities.lowest_code = ethnicities.highest_code then ethnicities.lowest_code end as ethnicity_code,
-    case
-        when ethnicities.lowest_group = ethnicities.highest_group then ethnicities.lowest_group
-        else 'Missing'
-    end as ethnic_group,
-    children.is_disabled,
-    children.is_uasc,
-    children.first_disabled_year,
-    children.first_uasc_year,
-    children.is_linked_to_pupil
+    case when lowest_ethnicity = highest_ethnicity then lowest_ethnicity end as ethnicity_code,
+    case when lowest_group = highest_group then lowest_group else 'Missing' end as ethnic_group,
+    is_disabled,
+    is_uasc,
+    first_disabled_year,
+    first_uasc_year,
+    is_linked_to_pupil
 from children
-left join genders on children.child_id = genders.child_id
-left join ethnicities on children.child_id = ethnicities.child_id

@@ -11,40 +11,21 @@ with observations as (
     ) }}
 ),
 
-latest_births as (
+-- A real birth month is worth more than an expected one, a later return more than an earlier one (A.5).
+births as (
     select
         la_code,
         la_child_id,
         owner_month_number,
-        max(case when birth_month_number is not null and not is_expected_birth then return_year end) as real_year,
-        max(case when birth_month_number is not null then return_year end) as any_year
-    from observations
-    group by la_code, la_child_id, owner_month_number
-),
-
--- A real birth month is worth more than an expected one, a later return more than an earlier one (A.5).
-births as (
-    select
-        observations.la_code,
-        observations.la_child_id,
-        observations.owner_month_number,
-        min(observations.la_id) as la_id,
-        max(observations.area_code_count) as area_code_count,
+        min(la_id) as la_id,
+        max(area_code_count) as area_code_count,
         coalesce(
-            nullif(observations.owner_month_number, 0),
-            min(case
-                when observations.return_year = latest_births.real_year and not observations.is_expected_birth
-                    then observations.birth_month_number
-            end),
-            min(case when observations.return_year = latest_births.any_year then observations.birth_month_number end)
+            nullif(owner_month_number, 0),
+            {{ latest_birth_month('not is_expected_birth') }},
+            {{ latest_birth_month('true') }}
         ) as birth_month_number
     from observations
-    inner join latest_births
-        on
-            observations.la_code = latest_births.la_code
-            and observations.la_child_id = latest_births.la_child_id
-            and observations.owner_month_number = latest_births.owner_month_number
-    group by observations.la_code, observations.la_child_id, observations.owner_month_number
+    group by la_code, la_child_id, owner_month_number
 ),
 
 -- One code, several children: each by its month, and one more for rows that nothing tells apart (DECISIONS D30).
