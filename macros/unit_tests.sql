@@ -1,6 +1,6 @@
 {#-
   The rows of a unit test's input as SQL, in place of dbt's own macro, which casts every column of every row that a case
-  does not name: with wide tables that was half the time of the unit tests. Columns that a row does not name are null.
+  does not name: over a quarter of the time of the unit tests. Columns that a row does not name are null.
 -#}
 {% macro get_fixture_sql(rows, column_name_to_data_types) %}
   {%- set types = {} -%}
