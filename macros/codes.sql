@@ -39,12 +39,53 @@
   end
 {%- endmacro %}
 
+{#- Columns as one text, a tilde for null. -#}
+{% macro joined_text(columns) -%}
+  {%- for column in columns -%}
+  coalesce(cast({{ column }} as {{ dbt.type_string() }}), '~'){{ " || '|' || " if not loop.last }}
+  {%- endfor -%}
+{%- endmacro %}
+
 {% macro surrogate_key(columns) -%}
-  md5(
-    {%- for column in columns %}
-    coalesce(cast({{ column }} as {{ dbt.type_string() }}), '~'){{ " || '|' || " if not loop.last }}
-    {%- endfor %}
-  )
+  md5({{ joined_text(columns) }})
+{%- endmacro %}
+
+{#-
+  The key of what a text names, in whole numbers: the first fifteen hexadecimal digits of its md5, the same on every
+  engine. Joined and sorted in a fraction of the time of a text; 60 bits, so that two of ten million differ but for one
+  build in twenty thousand.
+-#}
+{% macro key_of(text) -%}
+  {{ return(adapter.dispatch('key_of', 'sfpc')(text)) }}
+{%- endmacro %}
+
+{% macro default__key_of(text) -%}
+  cast('0x' || left(md5({{ text }}), 15) as bigint)
+{%- endmacro %}
+
+{% macro postgres__key_of(text) -%}
+  cast(cast('x0' || left(md5({{ text }}), 15) as bit(64)) as bigint)
+{%- endmacro %}
+
+{% macro spark__key_of(text) -%}
+  cast(conv(left(md5({{ text }}), 15), 16, 10) as bigint)
+{%- endmacro %}
+
+{#- The id that a key has in marts: its digits as text, which no spreadsheet or statistics package rounds. -#}
+{% macro id_of(key) -%}
+  {{ return(adapter.dispatch('id_of', 'sfpc')(key)) }}
+{%- endmacro %}
+
+{% macro default__id_of(key) -%}
+  printf('%015x', {{ key }})
+{%- endmacro %}
+
+{% macro postgres__id_of(key) -%}
+  lpad(to_hex({{ key }}), 15, '0')
+{%- endmacro %}
+
+{% macro spark__id_of(key) -%}
+  lpad(lower(hex({{ key }})), 15, '0')
 {%- endmacro %}
 
 {#- 64 bits on every engine. -#}

@@ -10,6 +10,27 @@
   {{ return(replace_relation(this.incorporate(type='view'), create_view_as)) }}
 {% endmaterialization %}
 
+{#- A unit test; dbt's own way makes a table of no rows and drops it again to learn the types of the columns. -#}
+{% materialization unit, adapter='duckdb' %}
+  {%- set types = column_types(sql) -%}
+  {%- set rows = config.get('expected_rows') -%}
+  {%- set expected = config.get('expected_sql') or get_expected_sql(rows, types, none) -%}
+  {%- set columns = (rows[0] if rows else types).keys() | map('lower') | list -%}
+  {%- call statement('main', fetch_result=True) -%}
+    {{ get_unit_test_sql(sql, expected, columns) }}
+  {%- endcall -%}
+  {{ return({'relations': []}) }}
+{% endmaterialization %}
+
+{#- The columns of a query or a relation in lower case, each with its type. -#}
+{% macro column_types(query) %}
+  {%- set types = {} -%}
+  {%- for column in run_query('select column_name, column_type from (describe ' ~ query ~ ')').rows -%}
+    {%- do types.update({column[0] | lower: column[1]}) -%}
+  {%- endfor -%}
+  {{ return(types) }}
+{% endmacro %}
+
 {% macro replace_relation(relation, create_as) %}
   {{ run_hooks(pre_hooks, inside_transaction=True) }}
   {%- set existing = load_cached_relation(relation) -%}

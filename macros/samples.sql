@@ -34,7 +34,7 @@
 {#- What an outcome keeps of its window: the columns that all outcomes have alike. -#}
 {% macro window_columns() -%}
   {{ return([
-    'window_id', 'anchor_id', 'child_id', 'reading_number', 'window_start_date', 'window_end_date', 'days_end_date',
+    'window_id', 'anchor_id', 'child_key', 'reading_number', 'window_start_date', 'window_end_date', 'days_end_date',
     'observable_from_date', 'is_in_sample', 'is_fully_observed'
   ]) }}
 {%- endmacro %}

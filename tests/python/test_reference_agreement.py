@@ -134,7 +134,7 @@ def md5_of(child_id: tuple[str, ...]) -> str:
         # The warehouse counts months since year 0 where the reference writes YYYY-MM.
         year, month = parts[3].split("-") if parts[3] else ("", "")
         parts[3] = str(int(year) * 12 + int(month) - 1) if year else ""
-    return hashlib.md5("|".join(parts).encode()).hexdigest()
+    return hashlib.md5("|".join(parts).encode()).hexdigest()[:15]
 
 
 def is_same(here: Any, there: Any) -> bool:

@@ -730,6 +730,8 @@ def test_words_that_a_spreadsheet_would_run_are_prefixed(tmp_path: Path) -> None
 def test_what_looks_like_the_code_of_a_child_does_not_leave(tmp_path: Path) -> None:
     code = "000002f4bbd44bf3240f003f18dc5b6d"
     with pytest.raises(SfpcError, match="code of a child"):
+        door(tmp_path).release([table({code[:15]: 100, "b": 200})])
+    with pytest.raises(SfpcError, match="code of a child"):
         door(tmp_path).release([table({code: 100, "b": 200})])
     with pytest.raises(SfpcError, match="code of a child"):
         door(tmp_path).release(

@@ -288,7 +288,7 @@ def days_on_plans(paths: Paths, child: str) -> dict[str, int]:
         paths,
         "select plan_kind, sum(interval_end_date - interval_start_date)::integer "
         "from intermediate.int_spells__plan_intervals as intervals "
-        "inner join intermediate.int_children__identities using (child_id) where la_child_id = ? group by plan_kind",
+        "inner join intermediate.int_children__identities using (child_key) where la_child_id = ? group by plan_kind",
         child,
     )
     return {str(kind): int(days) for kind, days in found}
@@ -309,7 +309,7 @@ def test_trap_02_ended_plans_missing_from_later_returns(trapped: Paths) -> None:
     plans = ask(
         trapped,
         "select cin_plan_start_date, cin_plan_end_date from intermediate.int_spells__cin_plans "
-        "inner join intermediate.int_children__identities using (child_id) where la_child_id = 'T02P' order by 1",
+        "inner join intermediate.int_children__identities using (child_key) where la_child_id = 'T02P' order by 1",
     )
     assert plans == [(date(2021, 5, 20), date(2021, 11, 20)), (date(2022, 5, 20), None)]
 
@@ -329,7 +329,7 @@ def test_trap_04_changed_child_codes(trapped: Paths) -> None:
     # Bridged: another code of the same area stands for the same child. Four codes here, two of them bridged.
     share = ask(
         trapped,
-        "with codes as (select la_id, la_child_id, count(*) over (partition by la_id, child_id) as codes_of_child "
+        "with codes as (select la_id, la_child_id, count(*) over (partition by la_id, child_key) as codes_of_child "
         "from intermediate.int_children__identities where la_id = '332') "
         "select count(*), count(*) filter (where codes_of_child > 1) from codes",
     )
@@ -357,13 +357,13 @@ def test_trap_07_overlapping_plans(trapped: Paths) -> None:
     plans = ask(
         trapped,
         "select count(*) from intermediate.int_spells__child_protection_plans "
-        "inner join intermediate.int_children__identities using (child_id) where la_child_id = 'T07'",
+        "inner join intermediate.int_children__identities using (child_key) where la_child_id = 'T07'",
     )
     assert plans == [(2,)]
     two_open = ask(
         trapped,
         "select interval_start_date, interval_end_date from intermediate.int_spells__plan_intervals "
-        "inner join intermediate.int_children__identities using (child_id) where la_child_id = 'T07OPEN'",
+        "inner join intermediate.int_children__identities using (child_key) where la_child_id = 'T07OPEN'",
     )
     assert two_open == [(date(2024, 6, 1), None)]
 
@@ -374,13 +374,13 @@ def test_trap_09_start_and_end_on_one_day(trapped: Paths) -> None:
     plans = ask(
         trapped,
         "select cpp_start_date, cpp_end_date from intermediate.int_spells__child_protection_plans "
-        "inner join intermediate.int_children__identities using (child_id) where la_child_id = 'T09'",
+        "inner join intermediate.int_children__identities using (child_key) where la_child_id = 'T09'",
     )
     assert plans == [(date(2022, 3, 20), date(2022, 3, 20))], "the plan did start"
     periods = ask(
         trapped,
         "select distinct care_start_date, care_end_date from marts.fct_care_periods "
-        "inner join marts.fct_referral_spells using (child_id) where la_child_id = 'T09'",
+        "inner join marts.fct_referral_spells using (child_key) where la_child_id = 'T09'",
     )
     assert periods == [(date(2023, 5, 1), date(2023, 5, 1))]
 
@@ -434,7 +434,7 @@ def test_trap_16_eighteen_and_over_or_born_later(trapped: Paths) -> None:
         ask(
             trapped,
             "select spells.la_child_id, trials.is_of_age from intermediate.int_cohort__trial_referrals as trials "
-            "inner join marts.fct_referral_spells as spells using (referral_id) where spells.la_child_id like 'T16%'",
+            "inner join intermediate.int_spells__referrals as spells using (referral_key) where spells.la_child_id like 'T16%'",
         )
     )
     assert steps == {"T16": False, "T16YOUNGER": True, "T16LATER": False}
@@ -456,8 +456,8 @@ def test_trap_16_eighteen_and_over_or_born_later(trapped: Paths) -> None:
 
 def test_trap_22_episodes_that_touch(trapped: Paths) -> None:
     periods = (
-        "select care_start_date, care_end_date, episode_count from marts.fct_care_periods "
-        "inner join intermediate.int_children__identities using (child_id) where la_child_id = ?"
+        "select care_start_date, care_end_date, episode_count from intermediate.int_spells__care_periods "
+        "inner join intermediate.int_children__identities using (child_key) where la_child_id = ?"
     )
     assert ask(trapped, periods, "T22") == [(date(2022, 3, 20), date(2022, 8, 1), 2)]
     assert ask(trapped, periods, "T22X1") == [(date(2022, 3, 20), date(2022, 8, 1), 2)]

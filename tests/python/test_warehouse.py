@@ -209,7 +209,7 @@ def test_registered_children_are_nowhere(synthetic: Paths, tmp_path: Path) -> No
     shutil.copytree(synthetic.landing, paths.landing)
     identities = duckdb.connect(str(synthetic.build_db), read_only=True)
     codes = identities.execute(
-        "select la_code, la_child_id from intermediate.int_children__identities where child_id = ?", [child]
+        "select la_code, la_child_id from intermediate.int_children__identities where child_key = ?", [int(child, 16)]
     ).fetchall()
     identities.close()
     values = ", ".join(f"('{la}', '{code}', null, 'erased', 'subject_register.csv', 2)" for la, code in codes)
@@ -230,8 +230,11 @@ def test_registered_children_are_nowhere(synthetic: Paths, tmp_path: Path) -> No
     )
     connection = duckdb.connect(str(paths.build_db), read_only=True)
     try:
-        for schema, table in (("marts", "fct_referral_spells"), ("intermediate", "int_children__identities")):
-            found = connection.execute(f"select count(*) from {schema}.{table} where child_id = ?", [child]).fetchone()
+        for table, column, value in (
+            ("marts.fct_referral_spells", "child_id", child),
+            ("intermediate.int_children__identities", "child_key", int(child, 16)),
+        ):
+            found = connection.execute(f"select count(*) from {table} where {column} = ?", [value]).fetchone()
             assert found == (0,), table
         after = connection.execute("select count(distinct child_id) from marts.fct_referral_spells").fetchone()
     finally:

@@ -6,7 +6,7 @@
 with stated as (
     select
         observations.la_id,
-        identities.child_id,
+        identities.child_key,
         case when genders.gender > 0 then genders.gender end as gender,
         case when ethnicities.ethnic_group <> 'Missing' then observations.ethnicity_code end as ethnicity,
         case when ethnicities.ethnic_group <> 'Missing' then ethnicities.ethnic_group end as ethnic_group,
@@ -32,25 +32,25 @@ with stated as (
 in_la as (
     select
         la_id,
-        child_id,
+        child_key,
         {%- for field in fields %}
         min({{ field }}) as lowest_{{ field }},
         max({{ field }}) as highest_{{ field }}
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
     from stated
-    group by la_id, child_id
+    group by la_id, child_key
 ),
 
 anywhere as (
     select
-        child_id,
+        child_key,
         {%- for field in fields %}
         min(lowest_{{ field }}) <> max(highest_{{ field }}) as has_changed_{{ field }}
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
     from in_la
-    group by child_id
+    group by child_key
 )
 
 {% for field in fields -%}
@@ -61,7 +61,7 @@ select
     sum(case when anywhere.has_changed_{{ field }} then 1 else 0 end) as changed_count,
     sum(case when in_la.lowest_{{ field }} <> in_la.highest_{{ field }} then 1 else 0 end) as changed_in_la_count
 from in_la
-inner join anywhere on in_la.child_id = anywhere.child_id
+inner join anywhere on in_la.child_key = anywhere.child_key
 where in_la.lowest_{{ field }} is not null
 group by in_la.la_id
 {% if not loop.last -%}

@@ -3,7 +3,7 @@
 -- 0 (not recorded, unborn) never conflicts with a recorded gender (FV.CEM.2).
 with observations as (
     select
-        identities.child_id,
+        identities.child_key,
         identities.pupil_id as linked_pupil_id,
         observations.return_year,
         observations.birth_month_number,
@@ -31,7 +31,7 @@ with observations as (
 
 children as (
     select
-        child_id,
+        child_key,
         coalesce({{ latest_birth_month('not is_expected_birth') }}, {{ latest_birth_month('true') }})
             as birth_month_number,
         min(gender) as lowest_gender,
@@ -46,12 +46,12 @@ children as (
         min(case when is_uasc then return_year end) as first_uasc_year,
         min(linked_pupil_id) is not null as is_linked_to_pupil
     from observations
-    group by child_id
+    group by child_key
 )
 
 -- Conflicting genders are missing (4); a conflict of ethnicity codes within one group keeps the group (FV.COV.2).
 select
-    child_id,
+    child_key,
     birth_month_number,
     case
         when lowest_gender is null then 0

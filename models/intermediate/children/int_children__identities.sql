@@ -77,7 +77,7 @@ keyed as (
                     || '|'
                     || coalesce(cast(birth_month_number as {{ dbt.type_string() }}), '')
             else la_id || '|' || la_child_id
-        end as la_child_key
+        end as la_child_label
     from codes
 ),
 
@@ -85,10 +85,10 @@ keyed as (
 -- a planner pair every child of a year with every other.
 ranked_links as (
     select
-        keyed.la_child_key,
+        keyed.la_child_label,
         observations.pupil_id,
         row_number() over (
-            partition by keyed.la_child_key
+            partition by keyed.la_child_label
             order by observations.return_year, observations.pupil_id
         ) as link_rank
     from keyed
@@ -102,7 +102,7 @@ ranked_links as (
 
 links as (
     select
-        la_child_key,
+        la_child_label,
         pupil_id
     from ranked_links
     where link_rank = 1
@@ -112,7 +112,7 @@ links as (
 sound_links as (
     select links.pupil_id
     from links
-    inner join keyed on links.la_child_key = keyed.la_child_key
+    inner join keyed on links.la_child_label = keyed.la_child_label
     group by links.pupil_id
     having coalesce(max(keyed.birth_month_number) - min(keyed.birth_month_number), 0) <= 12
 )
@@ -124,7 +124,7 @@ select
     keyed.la_id,
     keyed.birth_month_number,
     sound_links.pupil_id,
-    md5(coalesce('pupil|' || sound_links.pupil_id, 'la|' || keyed.la_child_key)) as child_id
+    {{ key_of("coalesce('pupil|' || sound_links.pupil_id, 'la|' || keyed.la_child_label)") }} as child_key
 from keyed
-left join links on keyed.la_child_key = links.la_child_key
+left join links on keyed.la_child_label = links.la_child_label
 left join sound_links on links.pupil_id = sound_links.pupil_id

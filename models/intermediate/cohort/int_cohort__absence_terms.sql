@@ -6,7 +6,7 @@
 -- absence. A term counts for pupils aged 5 to 15 on 31 August before its school year.
 with pupils as (
     select distinct
-        child_id,
+        child_key,
         pupil_id
     from {{ ref('int_children__identities') }}
     where pupil_id is not null
@@ -23,7 +23,7 @@ programmes as (
 
 years as (
     select
-        pupils.child_id,
+        pupils.child_key,
         absence.*
     from pupils
     inner join {{ ref('stg_npd__absence') }} as absence on pupils.pupil_id = absence.pupil_id
@@ -32,7 +32,7 @@ years as (
 entries as (
     select
         anchors.anchor_id,
-        anchors.child_id,
+        anchors.child_key,
         terms.term_number,
         terms.school_year,
         terms.term,
@@ -44,7 +44,7 @@ entries as (
     inner join programmes on anchors.programme_id = programmes.programme_id
     inner join {{ ref('int_cohort__following_terms') }} as terms
         on anchors.anchor_date = terms.anchor_date and programmes.term_count >= terms.term_number
-    inner join {{ ref('int_children__characteristics') }} as children on anchors.child_id = children.child_id
+    inner join {{ ref('int_children__characteristics') }} as children on anchors.child_key = children.child_key
     where anchors.anchor <> 'care_start'
 ),
 
@@ -77,7 +77,7 @@ stated as (
             {%- endfor %}
         end as unauthorised_absence_count
     from entries
-    left join years on entries.child_id = years.child_id and entries.school_year = years.school_year
+    left join years on entries.child_key = years.child_key and entries.school_year = years.school_year
 )
 
 select

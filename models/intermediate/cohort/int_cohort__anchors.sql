@@ -8,7 +8,7 @@ with anchors as (
         'trial' as cohort,
         anchor,
         programme_id,
-        child_id,
+        child_key,
         la_id,
         index_referral_date as anchor_date,
         cast(null as date) as care_end_date,
@@ -20,7 +20,7 @@ with anchors as (
         'trend' as cohort,
         'referral' as anchor,
         programme_id,
-        child_id,
+        child_key,
         la_id,
         referral_date as anchor_date,
         cast(null as date) as care_end_date,
@@ -32,7 +32,7 @@ with anchors as (
         'trial' as cohort,
         'care_start' as anchor,
         programme_id,
-        child_id,
+        child_key,
         la_id,
         care_start_date as anchor_date,
         care_end_date,
@@ -45,7 +45,7 @@ with anchors as (
         'trend' as cohort,
         'care_start' as anchor,
         programme_id,
-        child_id,
+        child_key,
         la_id,
         care_start_date as anchor_date,
         care_end_date,
@@ -56,12 +56,12 @@ with anchors as (
 
 in_care as (
     select distinct
-        anchors.child_id,
+        anchors.child_key,
         anchors.anchor_date
     from anchors
     inner join {{ ref('int_spells__care_periods') }} as periods
         on
-            anchors.child_id = periods.child_id
+            anchors.child_key = periods.child_key
             and anchors.anchor_date > periods.care_start_date
             and (periods.care_end_date is null or anchors.anchor_date < periods.care_end_date)
 )
@@ -69,12 +69,12 @@ in_care as (
 select
     row_number() over (
         order by
-            anchors.programme_id, anchors.cohort, anchors.anchor, anchors.la_id, anchors.anchor_date, anchors.child_id
+            anchors.programme_id, anchors.cohort, anchors.anchor, anchors.la_id, anchors.anchor_date, anchors.child_key
     ) as anchor_id,
     anchors.*,
-    in_care.child_id is not null as is_looked_after_at_anchor,
+    in_care.child_key is not null as is_looked_after_at_anchor,
     {{ month_from_number('children.birth_month_number + 18 * 12') }} as eighteenth_birthday_date
 from anchors
-inner join {{ ref('int_children__characteristics') }} as children on anchors.child_id = children.child_id
+inner join {{ ref('int_children__characteristics') }} as children on anchors.child_key = children.child_key
 left join in_care
-    on anchors.child_id = in_care.child_id and anchors.anchor_date = in_care.anchor_date
+    on anchors.child_key = in_care.child_key and anchors.anchor_date = in_care.anchor_date

@@ -7,7 +7,7 @@ select
     anchors.anchor_id,
     anchors.programme_id,
     anchors.anchor,
-    anchors.child_id,
+    anchors.child_key,
     anchors.la_id,
     anchors.anchor_date,
     anchors.age_at_anchor_months,

@@ -2,9 +2,9 @@
 select
     programme_id,
     anchor,
-    child_id,
+    child_key,
     la_id,
-    referral_id,
+    referral_key,
     referral_date as index_referral_date,
     age_at_referral_months,
     is_unborn_at_referral,

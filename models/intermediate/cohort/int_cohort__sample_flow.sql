@@ -7,7 +7,7 @@ with candidates as (
     select
         anchor,
         programme_id,
-        child_id,
+        child_key,
         la_id,
         referral_date as anchor_date,
         age_at_referral_months as age_months,
@@ -19,7 +19,7 @@ with candidates as (
     select
         'care_start' as anchor,
         programme_id,
-        child_id,
+        child_key,
         la_id,
         care_start_date as anchor_date,
         age_at_care_start_months as age_months,
@@ -68,7 +68,7 @@ steps as (
         on
             entries.programme_id = anchors.programme_id
             and entries.anchor = anchors.anchor
-            and entries.child_id = anchors.child_id
+            and entries.child_key = anchors.child_key
             and anchors.cohort = 'trial'
     left join {{ ref('int_outcomes__all') }} as outcomes
         on

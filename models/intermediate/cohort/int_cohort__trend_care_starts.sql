@@ -22,7 +22,7 @@ ranked as (
         la_quarters.programme_id,
         starts.*,
         row_number() over (
-            partition by la_quarters.programme_id, starts.la_id, starts.child_id, starts.quarter_start_date
+            partition by la_quarters.programme_id, starts.la_id, starts.child_key, starts.quarter_start_date
             order by starts.care_start_date
         ) as start_number
     from la_quarters
@@ -36,7 +36,7 @@ select
     programme_id,
     la_id,
     quarter_start_date,
-    child_id,
+    child_key,
     care_start_date,
     care_end_date
 from ranked

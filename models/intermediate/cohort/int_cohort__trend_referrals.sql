@@ -14,14 +14,14 @@ referrals as (
         ages.age_at_referral_months,
         {{ quarter_start('referrals.referral_date') }} as quarter_start_date
     from {{ ref('int_spells__referrals') }} as referrals
-    inner join {{ ref('int_cohort__referral_ages') }} as ages on referrals.referral_id = ages.referral_id
+    inner join {{ ref('int_cohort__referral_ages') }} as ages on referrals.referral_key = ages.referral_key
 )
 
 select
     la_quarters.programme_id,
     la_quarters.la_id,
     la_quarters.quarter_start_date,
-    referrals.child_id,
+    referrals.child_key,
     min(referrals.referral_date) as referral_date
 from la_quarters
 inner join {{ ref('programmes') }} as programmes on la_quarters.programme_id = programmes.programme_id
@@ -31,4 +31,4 @@ where
     {{ is_of_age('referrals.age_at_referral_months', 'programmes') }}
     and {{ is_on_referral_basis('referrals', 'programmes') }}
 group by
-    la_quarters.programme_id, la_quarters.la_id, la_quarters.quarter_start_date, referrals.child_id
+    la_quarters.programme_id, la_quarters.la_id, la_quarters.quarter_start_date, referrals.child_key

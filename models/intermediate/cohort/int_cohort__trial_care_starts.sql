@@ -20,19 +20,19 @@ with in_trial as (
 
 select
     programme_id,
-    care_period_id,
+    care_period_key,
     la_id,
-    child_id,
+    child_key,
     care_start_date,
     care_end_date,
     age_at_care_start_months,
     is_of_age,
     row_number() over (
-        partition by programme_id, child_id
+        partition by programme_id, child_key
         order by
             care_start_date asc,
             case when care_end_date is null then 0 else 1 end asc,
             care_end_date desc,
-            md5(la_id || '|' || child_id) asc
+            {{ key_of(joined_text(['la_id', 'child_key'])) }} asc
     ) as entry_number
 from in_trial

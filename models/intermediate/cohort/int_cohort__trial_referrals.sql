@@ -26,8 +26,8 @@ in_trial as (
         programmes.programme_id,
         samples.anchor,
         samples.is_by_factors,
-        referrals.referral_id,
-        referrals.child_id,
+        referrals.referral_key,
+        referrals.child_key,
         referrals.la_id,
         referrals.referral_date,
         referrals.closure_date,
@@ -47,7 +47,7 @@ in_trial as (
         on
             referrals.referral_date >= periods.trial_start_date
             and referrals.referral_date <= periods.trial_end_date
-    inner join {{ ref('int_cohort__referral_ages') }} as ages on referrals.referral_id = ages.referral_id
+    inner join {{ ref('int_cohort__referral_ages') }} as ages on referrals.referral_key = ages.referral_key
 ),
 
 with_factors as (
@@ -55,7 +55,7 @@ with_factors as (
         samples.programme_id,
         samples.sample_id,
         factors.la_id,
-        factors.child_id,
+        factors.child_key,
         factors.referral_date
     from {{ ref('sample_factors') }} as samples
     inner join {{ ref('int_spells__assessment_factors') }} as factors
@@ -70,9 +70,9 @@ candidates as (
             in_trial.programme_id = with_factors.programme_id
             and in_trial.anchor = with_factors.sample_id
             and in_trial.la_id = with_factors.la_id
-            and in_trial.child_id = with_factors.child_id
+            and in_trial.child_key = with_factors.child_key
             and in_trial.referral_date = with_factors.referral_date
-    where not in_trial.is_by_factors or with_factors.child_id is not null
+    where not in_trial.is_by_factors or with_factors.child_key is not null
 )
 
 -- Children occur once, with the first referral that counts as one; whether they are of age is asked of that referral
@@ -81,8 +81,8 @@ candidates as (
 select
     programme_id,
     anchor,
-    referral_id,
-    child_id,
+    referral_key,
+    child_key,
     la_id,
     referral_date,
     closure_date,
@@ -96,13 +96,13 @@ select
         when is_on_basis
             then
                 row_number() over (
-                    partition by programme_id, anchor, child_id, is_on_basis
+                    partition by programme_id, anchor, child_key, is_on_basis
                     order by
                         referral_date,
                         case when is_nfa then 1 else 0 end,
                         case when closure_date is null and not is_nfa then 0 else 1 end,
                         coalesce(closure_date, cast('1900-01-01' as date)) desc,
-                        md5(la_id || '|' || child_id)
+                        {{ key_of(joined_text(['la_id', 'child_key'])) }}
                 )
     end as entry_number
 from candidates

@@ -17,17 +17,17 @@ needs as (
             order by
                 referrals.referral_date desc,
                 case when referrals.la_id = entries.la_id then 0 else 1 end asc,
-                referrals.referral_id asc
+                referrals.referral_key asc
         ) as need_number
     from entries
     inner join {{ ref('int_spells__referrals') }} as referrals
-        on entries.child_id = referrals.child_id and entries.anchor_date >= referrals.referral_date
+        on entries.child_key = referrals.child_key and entries.anchor_date >= referrals.referral_date
     where entries.anchor = 'care_start' or entries.anchor_date = referrals.referral_date
 ),
 
 pupils as (
     select distinct
-        child_id,
+        child_key,
         pupil_id
     from {{ ref('int_children__identities') }}
     where pupil_id is not null
@@ -45,7 +45,7 @@ censuses as (
         coalesce(censuses.is_ever_fsm_6_pupil_premium, false)
         and coalesce(censuses.nc_year_code, '') in ('R', '0', '1', '2') as is_infant_pupil_premium
     from entries
-    inner join pupils on entries.child_id = pupils.child_id
+    inner join pupils on entries.child_key = pupils.child_key
     inner join {{ ref('stg_npd__pupils') }} as censuses
         on pupils.pupil_id = censuses.pupil_id and censuses.census_year <= entries.referral_school_year
 ),
@@ -86,7 +86,7 @@ plans as (
             order by plans.cpp_start_date
         ) as plan_order
     from entries
-    inner join {{ ref('int_spells__child_protection_plans') }} as plans on entries.child_id = plans.child_id
+    inner join {{ ref('int_spells__child_protection_plans') }} as plans on entries.child_key = plans.child_key
 ),
 
 -- Plans seen before the referral, or what the earliest plan on or after it says of the past, if that is more.
@@ -103,9 +103,6 @@ previous_plans as (
 
 select
     entries.anchor_id,
-    entries.programme_id,
-    entries.anchor,
-    entries.child_id,
     case when entries.is_unborn_at_referral then 0 else children.gender end as gender,
     children.ethnicity_code,
     children.ethnic_group,
@@ -122,7 +119,7 @@ select
     children.is_linked_to_pupil,
     needs.primary_need
 from entries
-inner join {{ ref('int_children__characteristics') }} as children on entries.child_id = children.child_id
+inner join {{ ref('int_children__characteristics') }} as children on entries.child_key = children.child_key
 left join meals on entries.anchor_id = meals.anchor_id
 left join previous_plans on entries.anchor_id = previous_plans.anchor_id
 left join needs on entries.anchor_id = needs.anchor_id and needs.need_number = 1

@@ -15,14 +15,14 @@ with periods as (
 children as (
     select distinct
         programme_id,
-        child_id
+        child_key
     from {{ ref('int_cohort__entries') }}
 ),
 
 open_time as (
     select
         children.programme_id,
-        children.child_id,
+        children.child_key,
         sum({{ days_between(
             'greatest(spells.interval_start_date, periods.trial_start_date)',
             'least(coalesce(spells.interval_end_date, periods.trial_close_date), periods.trial_close_date)'
@@ -31,17 +31,17 @@ open_time as (
     inner join periods on children.programme_id = periods.programme_id
     inner join {{ ref('int_spells__open_referrals') }} as spells
         on
-            children.child_id = spells.child_id
+            children.child_key = spells.child_key
             and spells.interval_start_date < periods.trial_close_date
             and (spells.interval_end_date is null or spells.interval_end_date > periods.trial_start_date)
-    group by children.programme_id, children.child_id
+    group by children.programme_id, children.child_key
 ),
 
 -- The same days in treatment LAs after their go-live, each once where two of them had the child open.
 treated_stays as (
     select
         children.programme_id,
-        children.child_id,
+        children.child_key,
         greatest(stays.stay_start_date, areas.go_live_date, periods.trial_start_date) as start_date,
         least(stays.stay_end_date, periods.trial_close_date) as end_date
     from children
@@ -49,14 +49,14 @@ treated_stays as (
     inner join {{ ref('int_programmes__local_authorities') }} as areas
         on children.programme_id = areas.programme_id and areas.is_treatment_la
     inner join {{ ref('int_spells__referral_stays') }} as stays
-        on children.child_id = stays.child_id and areas.la_id = stays.la_id
+        on children.child_key = stays.child_key and areas.la_id = stays.la_id
 ),
 
 ordered as (
     select
         *,
         max(end_date) over (
-            partition by programme_id, child_id
+            partition by programme_id, child_key
             order by start_date, end_date
             rows between unbounded preceding and 1 preceding
         ) as latest_end_date
@@ -67,7 +67,7 @@ ordered as (
 programme_time as (
     select
         programme_id,
-        child_id,
+        child_key,
         sum(case
             when latest_end_date is null or latest_end_date <= start_date
                 then {{ days_between('start_date', 'end_date') }}
@@ -76,7 +76,7 @@ programme_time as (
             else 0
         end) as programme_days
     from ordered
-    group by programme_id, child_id
+    group by programme_id, child_key
 ),
 
 entries as (
@@ -94,16 +94,13 @@ entries as (
     inner join {{ ref('programmes') }} as programmes on entries.programme_id = programmes.programme_id
     inner join {{ ref('int_programmes__local_authorities') }} as areas
         on entries.programme_id = areas.programme_id and entries.la_id = areas.la_id
-    left join open_time on entries.programme_id = open_time.programme_id and entries.child_id = open_time.child_id
+    left join open_time on entries.programme_id = open_time.programme_id and entries.child_key = open_time.child_key
     left join programme_time
-        on entries.programme_id = programme_time.programme_id and entries.child_id = programme_time.child_id
+        on entries.programme_id = programme_time.programme_id and entries.child_key = programme_time.child_key
 )
 
 select
     anchor_id,
-    programme_id,
-    anchor,
-    child_id,
     open_days,
     programme_days,
     case when open_days > 0 then 100 * programme_days >= treated_minimum_time_pct * open_days end

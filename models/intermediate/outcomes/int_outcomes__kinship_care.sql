@@ -9,19 +9,19 @@ with windows as (
 starts as (
     select
         windows.window_id,
-        periods.care_period_id,
+        periods.care_period_key,
         periods.care_start_date,
         row_number() over (
             partition by windows.window_id
             order by
                 periods.care_start_date asc,
                 case when periods.la_id = windows.la_id then 0 else 1 end asc,
-                periods.care_period_id asc
+                periods.care_period_key asc
         ) as start_number
     from windows
     inner join {{ ref('int_spells__care_periods') }} as periods
         on
-            windows.child_id = periods.child_id
+            windows.child_key = periods.child_key
             and periods.care_start_date >= windows.window_start_date
             and periods.care_start_date <= windows.window_end_date
 )
@@ -36,8 +36,8 @@ select
         when starts.window_id is not null then true
         when windows.is_fully_observed then false
     end as is_eligible,
-    starts.window_id is null or placements.care_period_id is not null as is_measured
+    starts.window_id is null or placements.care_period_key is not null as is_measured
 from windows
 left join starts on windows.window_id = starts.window_id and starts.start_number = 1
 left join {{ ref('int_spells__first_placements') }} as placements
-    on starts.care_period_id = placements.care_period_id
+    on starts.care_period_key = placements.care_period_key

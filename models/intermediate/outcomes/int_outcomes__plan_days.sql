@@ -9,7 +9,7 @@ with windows as (
 
 intervals as (
     select
-        child_id,
+        child_key,
         'cpp' as measure,
         interval_start_date,
         interval_end_date
@@ -17,7 +17,7 @@ intervals as (
     where plan_kind = 'child protection plan'
     union all
     select
-        child_id,
+        child_key,
         'cin_plan' as measure,
         interval_start_date,
         interval_end_date
@@ -25,14 +25,14 @@ intervals as (
     where plan_kind = 'CIN plan'
     union all
     select
-        child_id,
+        child_key,
         'plan' as measure,
         interval_start_date,
         interval_end_date
     from {{ ref('int_spells__plan_intervals') }}
     union all
     select
-        child_id,
+        child_key,
         'cin_episode' as measure,
         interval_start_date,
         interval_end_date
@@ -50,7 +50,7 @@ days as (
     from windows
     inner join intervals
         on
-            windows.child_id = intervals.child_id
+            windows.child_key = intervals.child_key
             and windows.measure = intervals.measure
             and intervals.interval_start_date < windows.days_end_date
             and (intervals.interval_end_date is null or intervals.interval_end_date > windows.window_start_date)

@@ -12,7 +12,7 @@ returns as (
     from windows
     inner join {{ ref('int_spells__care_periods') }} as periods
         on
-            windows.child_id = periods.child_id
+            windows.child_key = periods.child_key
             and windows.la_id = periods.la_id
             and windows.window_start_date = periods.care_start_date
             and periods.care_end_date <= windows.window_end_date

@@ -6,7 +6,7 @@ with identities as (
         la_code,
         la_child_id,
         min(la_id) as la_id,
-        min(child_id) as child_id,
+        min(child_key) as child_key,
         max(pupil_id) as pupil_id
     from {{ ref('int_children__identities') }}
     group by la_code, la_child_id
@@ -29,32 +29,32 @@ seen as (
 codes as (
     select
         identities.la_id,
-        identities.child_id,
+        identities.child_key,
         identities.la_child_id,
         seen.return_year,
         max(identities.pupil_id) as pupil_id
     from seen
     inner join identities on seen.la_code = identities.la_code and seen.la_child_id = identities.la_child_id
-    group by identities.la_id, identities.child_id, identities.la_child_id, seen.return_year
+    group by identities.la_id, identities.child_key, identities.la_child_id, seen.return_year
 ),
 
 -- Few children have several codes: only theirs are compared with one another.
 children_of_several as (
-    select child_id
+    select child_key
     from identities
-    group by child_id
+    group by child_key
     having count(*) > 1
 ),
 
 first_seen as (
     select
         codes.la_id,
-        codes.child_id,
+        codes.child_key,
         codes.la_child_id,
         min(codes.return_year) as first_return_year
     from codes
-    inner join children_of_several on codes.child_id = children_of_several.child_id
-    group by codes.la_id, codes.child_id, codes.la_child_id
+    inner join children_of_several on codes.child_key = children_of_several.child_key
+    group by codes.la_id, codes.child_key, codes.la_child_id
 ),
 
 -- A child that returns under another code of the area, or under a code of another one, is known as the same child by
@@ -62,7 +62,7 @@ first_seen as (
 bridged as (
     select
         codes.la_id,
-        codes.child_id,
+        codes.child_key,
         codes.la_child_id,
         codes.return_year,
         max(case when earlier.la_id = codes.la_id and earlier.la_child_id <> codes.la_child_id then 1 else 0 end)
@@ -70,8 +70,8 @@ bridged as (
         max(case when earlier.la_id <> codes.la_id then 1 else 0 end) as has_moved
     from codes
     inner join first_seen as earlier
-        on codes.child_id = earlier.child_id and codes.return_year >= earlier.first_return_year
-    group by codes.la_id, codes.child_id, codes.la_child_id, codes.return_year
+        on codes.child_key = earlier.child_key and codes.return_year >= earlier.first_return_year
+    group by codes.la_id, codes.child_key, codes.la_child_id, codes.return_year
 )
 
 select
@@ -85,7 +85,7 @@ from codes
 left join bridged
     on
         codes.la_id = bridged.la_id
-        and codes.child_id = bridged.child_id
+        and codes.child_key = bridged.child_key
         and codes.la_child_id = bridged.la_child_id
         and codes.return_year = bridged.return_year
 group by codes.la_id, codes.return_year

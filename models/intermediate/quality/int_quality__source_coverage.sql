@@ -10,7 +10,7 @@ identities as (
         la_code,
         la_child_id,
         min(la_id) as la_id,
-        min(child_id) as child_id,
+        min(child_key) as child_key,
         max(pupil_id) as pupil_id,
         max(birth_month_number) as birth_month_number
     from {{ ref('int_children__identities') }}
@@ -22,7 +22,7 @@ children as (
         children.return_year,
         children.la_code,
         identities.la_id,
-        identities.child_id,
+        identities.child_key,
         identities.pupil_id,
         -- A return year and the school year that ends in the same calendar year share two of three terms and the
         -- census of January; of compulsory age are children of 5 to 15 on 31 August before it (C.2).
@@ -39,7 +39,7 @@ looked_after as (
         children.la_code,
         children.la_child_id,
         identities.la_id,
-        identities.child_id,
+        identities.child_key,
         identities.pupil_id
     from {{ ref('stg_cla__children') }} as children
     inner join identities
@@ -49,7 +49,7 @@ looked_after as (
 looked_after_ids as (
     select distinct
         la_id,
-        child_id
+        child_key
     from looked_after
 ),
 
@@ -57,17 +57,17 @@ looked_after_ids as (
 needs as (
     select distinct
         children.la_id,
-        children.child_id,
+        children.child_key,
         children.return_year
     from children
     inner join looked_after_ids
-        on children.la_id = looked_after_ids.la_id and children.child_id = looked_after_ids.child_id
+        on children.la_id = looked_after_ids.la_id and children.child_key = looked_after_ids.child_key
 ),
 
 ever_in_need as (
     select distinct
         la_id,
-        child_id
+        child_key
     from needs
 ),
 
@@ -120,15 +120,15 @@ joined as (
         looked_after.return_year,
         count(looked_after.pupil_id) as pupil_linked_count,
         count(*) as base_count,
-        count(ever_in_need.child_id) as joined_count,
-        count(needs.child_id) as joined_that_year_count
+        count(ever_in_need.child_key) as joined_count,
+        count(needs.child_key) as joined_that_year_count
     from looked_after
     left join ever_in_need
-        on looked_after.la_id = ever_in_need.la_id and looked_after.child_id = ever_in_need.child_id
+        on looked_after.la_id = ever_in_need.la_id and looked_after.child_key = ever_in_need.child_key
     left join needs
         on
             looked_after.la_id = needs.la_id
-            and looked_after.child_id = needs.child_id
+            and looked_after.child_key = needs.child_key
             and looked_after.return_year = needs.return_year
     group by looked_after.la_code, looked_after.return_year
 ),

@@ -27,7 +27,7 @@ shown as (
 
 select distinct
     identities.la_id,
-    identities.child_id,
+    identities.child_key,
     shown.referral_date,
     shown.assessment_factor_code
 from shown

@@ -3,13 +3,13 @@
 with reports as (
     select
         identities.la_id,
-        identities.child_id,
+        identities.child_key,
         episodes.*,
         coalesce(statuses.is_respite, false) as is_respite,
         row_number() over (
             partition by
                 identities.la_id,
-                identities.child_id,
+                identities.child_key,
                 episodes.episode_start_date,
                 coalesce(statuses.is_respite, false)
             order by
@@ -39,7 +39,7 @@ last_returns as (
 -- an episode without an end must be over, because the LA went on reporting and left it out (DECISIONS D7).
 select
     reports.la_id,
-    reports.child_id,
+    reports.child_key,
     reports.la_code,
     reports.la_child_id,
     reports.episode_start_date,

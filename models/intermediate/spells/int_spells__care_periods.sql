@@ -11,7 +11,7 @@ with episodes as (
         lag(episodes.period_start_date) over child as previous_period_start_date
     from {{ ref('int_spells__care_episodes') }} as episodes
     where not episodes.is_respite
-    window child as (partition by episodes.la_id, episodes.child_id order by episodes.episode_start_date)
+    window child as (partition by episodes.la_id, episodes.child_key order by episodes.episode_start_date)
 ),
 
 -- B.3, in the order of the rule: the first episode starts a period; after an open episode only S does; after an
@@ -41,7 +41,7 @@ numbered as (
     select
         *,
         sum(is_new_period) over (
-            partition by la_id, child_id
+            partition by la_id, child_key
             order by episode_start_date
             rows between unbounded preceding and current row
         ) as period_number
@@ -51,20 +51,20 @@ numbered as (
 spans as (
     select
         la_id,
-        child_id,
+        child_key,
         period_number,
         min(episode_start_date) as first_episode_start_date,
         min(coalesce(period_start_date, episode_start_date)) as care_start_date,
         max(episode_start_date) as last_episode_start_date,
         count(*) as episode_count
     from numbered
-    group by la_id, child_id, period_number
+    group by la_id, child_key, period_number
 ),
 
 bounds as (
     select
         spans.la_id,
-        spans.child_id,
+        spans.child_key,
         spans.care_start_date,
         spans.episode_count,
         case when spans.first_episode_start_date = spans.care_start_date then first_episodes.placement_code end
@@ -73,19 +73,19 @@ bounds as (
         last_episodes.last_reported_date,
         last_episodes.reason_episode_ceased_code,
         lead(spans.care_start_date) over (
-            partition by spans.la_id, spans.child_id
+            partition by spans.la_id, spans.child_key
             order by spans.care_start_date
         ) as next_care_start_date
     from spans
     inner join numbered as last_episodes
         on
             spans.la_id = last_episodes.la_id
-            and spans.child_id = last_episodes.child_id
+            and spans.child_key = last_episodes.child_key
             and spans.last_episode_start_date = last_episodes.episode_start_date
     inner join numbered as first_episodes
         on
             spans.la_id = first_episodes.la_id
-            and spans.child_id = first_episodes.child_id
+            and spans.child_key = first_episodes.child_key
             and spans.first_episode_start_date = first_episodes.episode_start_date
 ),
 
@@ -107,9 +107,9 @@ ends as (
 -- Half-open: the child is looked after from the start date up to, not including, the end date. The first placement is
 -- known only where the first episode of the period is seen: the file of one row a year may begin with a later one.
 select
-    md5(la_id || '|' || child_id || '|' || cast(care_start_date as {{ dbt.type_string() }})) as care_period_id,
+    {{ key_of(joined_text(['la_id', 'child_key', 'care_start_date'])) }} as care_period_key,
     la_id,
-    child_id,
+    child_key,
     care_start_date,
     least(
         coalesce(stated_end_date, last_reported_date, next_care_start_date),

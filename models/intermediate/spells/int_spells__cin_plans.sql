@@ -3,7 +3,7 @@
 with reports as (
     select
         identities.la_id,
-        identities.child_id,
+        identities.child_key,
         plans.*
     from {{ ref('stg_cin__cin_plans') }} as plans
     {{ join_identities('plans', "'CIN'", 'plans.birth_month_number', 'plans.is_unborn_report') }}
@@ -12,18 +12,18 @@ with reports as (
 end_years as (
     select
         la_id,
-        child_id,
+        child_key,
         cin_plan_start_date,
         max(case when cin_plan_end_date is not null then return_year end) as end_year,
         max(return_year) as last_return_year
     from reports
-    group by la_id, child_id, cin_plan_start_date
+    group by la_id, child_key, cin_plan_start_date
 )
 
 -- Ended plans are not repeated in later returns: plans of all years are united (trap 2).
 select
     reports.la_id,
-    reports.child_id,
+    reports.child_key,
     reports.cin_plan_start_date,
     min(reports.referral_date) as referral_date,
     max(reports.last_referral_date) as last_referral_date,
@@ -33,6 +33,6 @@ from reports
 inner join end_years
     on
         reports.la_id = end_years.la_id
-        and reports.child_id = end_years.child_id
+        and reports.child_key = end_years.child_key
         and reports.cin_plan_start_date = end_years.cin_plan_start_date
-group by reports.la_id, reports.child_id, reports.cin_plan_start_date
+group by reports.la_id, reports.child_key, reports.cin_plan_start_date

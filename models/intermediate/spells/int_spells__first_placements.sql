@@ -5,18 +5,18 @@
 -- does not hold the episode with which the period began (FV.OUT.S3, B.2, C.1, DECISIONS D53).
 with episodes as (
     select
-        periods.care_period_id,
+        periods.care_period_key,
         periods.care_start_date,
         episodes.episode_start_date,
         codes.placement_code,
         codes.is_kinship_foster,
         coalesce(codes.is_temporary, false) as is_temporary,
-        min(episodes.episode_start_date) over (partition by periods.care_period_id) as first_episode_start_date
+        min(episodes.episode_start_date) over (partition by periods.care_period_key) as first_episode_start_date
     from {{ ref('int_spells__care_periods') }} as periods
     inner join {{ ref('int_spells__care_episodes') }} as episodes
         on
             periods.la_id = episodes.la_id
-            and periods.child_id = episodes.child_id
+            and periods.child_key = episodes.child_key
             and (
                 periods.care_start_date = episodes.episode_start_date
                 or (
@@ -30,16 +30,16 @@ with episodes as (
 
 placements as (
     select
-        care_period_id,
+        care_period_key,
         placement_code,
         is_kinship_foster,
-        row_number() over (partition by care_period_id order by episode_start_date) as placement_number
+        row_number() over (partition by care_period_key order by episode_start_date) as placement_number
     from episodes
     where not is_temporary and first_episode_start_date = care_start_date
 )
 
 select
-    care_period_id,
+    care_period_key,
     placement_code,
     is_kinship_foster
 from placements

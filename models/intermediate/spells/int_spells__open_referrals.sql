@@ -6,7 +6,7 @@ with ordered as (
     select
         *,
         max(stay_end_date) over (
-            partition by child_id
+            partition by child_key
             order by stay_start_date, stay_end_date
             rows between unbounded preceding and 1 preceding
         ) as latest_end_date
@@ -17,7 +17,7 @@ numbered as (
     select
         *,
         sum(case when stay_start_date <= latest_end_date then 0 else 1 end) over (
-            partition by child_id
+            partition by child_key
             order by stay_start_date, stay_end_date
             rows between unbounded preceding and current row
         ) as interval_number
@@ -25,8 +25,8 @@ numbered as (
 )
 
 select
-    child_id,
+    child_key,
     min(stay_start_date) as interval_start_date,
     nullif(max(stay_end_date), {{ far_future() }}) as interval_end_date
 from numbered
-group by child_id, interval_number
+group by child_key, interval_number

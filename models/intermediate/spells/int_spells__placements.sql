@@ -5,9 +5,9 @@
 -- first episode that the extract holds have no known placement (C.1).
 with episodes as (
     select
-        periods.care_period_id,
+        periods.care_period_key,
         periods.la_id,
-        periods.child_id,
+        periods.child_key,
         periods.care_start_date,
         periods.care_end_date,
         episodes.episode_start_date,
@@ -18,7 +18,7 @@ with episodes as (
     inner join {{ ref('int_spells__care_episodes') }} as episodes
         on
             periods.la_id = episodes.la_id
-            and periods.child_id = episodes.child_id
+            and periods.child_key = episodes.child_key
             and (
                 periods.care_start_date = episodes.episode_start_date
                 or (
@@ -27,22 +27,22 @@ with episodes as (
                 )
             )
     where not episodes.is_respite
-    window period_of_care as (partition by periods.care_period_id order by episodes.episode_start_date)
+    window period_of_care as (partition by periods.care_period_key order by episodes.episode_start_date)
 )
 
 select
-    care_period_id,
+    care_period_key,
     la_id,
-    child_id,
+    child_key,
     episode_start_date as placement_start_date,
     coalesce(next_episode_start_date, care_end_date) as placement_end_date,
     placement_code
 from episodes
 union all
 select
-    care_period_id,
+    care_period_key,
     la_id,
-    child_id,
+    child_key,
     care_start_date as placement_start_date,
     episode_start_date as placement_end_date,
     cast(null as {{ dbt.type_string() }}) as placement_code

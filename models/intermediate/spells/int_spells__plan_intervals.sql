@@ -5,7 +5,7 @@
 with stated as (
     select
         la_id,
-        child_id,
+        child_key,
         coalesce(last_referral_date, referral_date) as referral_date,
         'child protection plan' as plan_kind,
         cpp_start_date as plan_start_date,
@@ -15,7 +15,7 @@ with stated as (
     union all
     select
         la_id,
-        child_id,
+        child_key,
         coalesce(last_referral_date, referral_date) as referral_date,
         'CIN plan' as plan_kind,
         cin_plan_start_date as plan_start_date,
@@ -36,7 +36,7 @@ last_returns as (
 -- another referral ends with the last (DECISIONS D66).
 ended as (
     select
-        stated.child_id,
+        stated.child_key,
         stated.plan_kind,
         stated.plan_start_date,
         coalesce(
@@ -53,7 +53,7 @@ ended as (
     left join {{ ref('int_spells__referrals') }} as referrals
         on
             stated.la_id = referrals.la_id
-            and stated.child_id = referrals.child_id
+            and stated.child_key = referrals.child_key
             and stated.referral_date = referrals.referral_date
 ),
 
@@ -64,37 +64,37 @@ plans as (
 
 bounds as (
     select
-        child_id,
+        child_key,
         plan_start_date as bound_date
     from plans
     union
     select
-        child_id,
+        child_key,
         plan_end_date as bound_date
     from plans
 ),
 
 pieces as (
     select
-        child_id,
+        child_key,
         bound_date as start_date,
-        lead(bound_date) over (partition by child_id order by bound_date) as end_date
+        lead(bound_date) over (partition by child_key order by bound_date) as end_date
     from bounds
 ),
 
 covered as (
     select
-        pieces.child_id,
+        pieces.child_key,
         pieces.start_date,
         pieces.end_date,
         max(case when plans.plan_kind = 'child protection plan' then 1 else 0 end) as is_protection
     from pieces
     inner join plans
         on
-            pieces.child_id = plans.child_id
+            pieces.child_key = plans.child_key
             and pieces.start_date >= plans.plan_start_date
             and pieces.end_date <= plans.plan_end_date
-    group by pieces.child_id, pieces.start_date, pieces.end_date
+    group by pieces.child_key, pieces.start_date, pieces.end_date
 ),
 
 marked as (
@@ -108,14 +108,14 @@ marked as (
             else 1
         end as is_new
     from covered
-    window child as (partition by child_id order by start_date)
+    window child as (partition by child_key order by start_date)
 ),
 
 numbered as (
     select
         *,
         sum(is_new) over (
-            partition by child_id
+            partition by child_key
             order by start_date
             rows between unbounded preceding and current row
         ) as interval_number
@@ -123,9 +123,9 @@ numbered as (
 )
 
 select
-    child_id,
+    child_key,
     min(start_date) as interval_start_date,
     nullif(max(end_date), cast('9999-12-31' as date)) as interval_end_date,
     case when max(is_protection) = 1 then 'child protection plan' else 'CIN plan' end as plan_kind
 from numbered
-group by child_id, interval_number
+group by child_key, interval_number

@@ -10,9 +10,9 @@ with last_returns as (
 
 stays as (
     select
-        referrals.referral_id,
+        referrals.referral_key,
         referrals.la_id,
-        referrals.child_id,
+        referrals.child_key,
         referrals.referral_date as stay_start_date,
         coalesce(
             referrals.closure_date,

@@ -3,12 +3,12 @@
 with reports as (
     select
         identities.la_id,
-        identities.child_id,
+        identities.child_key,
         referrals.*,
         lowest.primary_need as lowest_need,
         highest.primary_need as highest_need,
         row_number() over (
-            partition by identities.la_id, identities.child_id, referrals.referral_date
+            partition by identities.la_id, identities.child_key, referrals.referral_date
             order by
                 case when referrals.closure_date is null then 1 else 0 end asc,
                 referrals.return_year desc,
@@ -23,7 +23,7 @@ with reports as (
         on referrals.lowest_primary_need_code = lowest.primary_need_code
     left join {{ ref('primary_need_codes') }} as highest
         on referrals.highest_primary_need_code = highest.primary_need_code
-    window referral as (partition by identities.la_id, identities.child_id, referrals.referral_date)
+    window referral as (partition by identities.la_id, identities.child_key, referrals.referral_date)
 ),
 
 -- What the returns show to have been done under a referral, whatever its flag says (DECISIONS D31).
@@ -46,7 +46,7 @@ activities as (
 acted as (
     select distinct
         identities.la_id,
-        identities.child_id,
+        identities.child_key,
         activities.referral_date
     from activities
     {{ join_identities('activities', "'CIN'") }}
@@ -58,12 +58,12 @@ acted as (
 joined as (
     select
         reports.la_id,
-        reports.child_id,
+        reports.child_key,
         reports.referral_date,
         min(case when reports.return_year = reports.first_return_year then reports.la_code end) as la_code,
         min(case when reports.return_year = reports.first_return_year then reports.la_child_id end) as la_child_id,
         bool_and(reports.is_nfa) as is_flagged_nfa,
-        bool_or(reports.has_plan) or count(acted.child_id) > 0 as has_activity,
+        bool_or(reports.has_plan) or count(acted.child_key) > 0 as has_activity,
         min(case when reports.return_year = reports.first_return_year then reports.referral_source_code end)
             as referral_source_code,
         min(case when reports.return_year = reports.need_year then reports.lowest_need end) as lowest_need,
@@ -76,16 +76,15 @@ joined as (
     left join acted
         on
             reports.la_id = acted.la_id
-            and reports.child_id = acted.child_id
+            and reports.child_key = acted.child_key
             and reports.referral_date = acted.referral_date
-    group by reports.la_id, reports.child_id, reports.referral_date
+    group by reports.la_id, reports.child_key, reports.referral_date
 )
 
 select
-    md5(joined.la_id || '|' || joined.child_id || '|' || cast(joined.referral_date as {{ dbt.type_string() }}))
-        as referral_id,
+    {{ key_of(joined_text(['joined.la_id', 'joined.child_key', 'joined.referral_date'])) }} as referral_key,
     joined.la_id,
-    joined.child_id,
+    joined.child_key,
     joined.referral_date,
     joined.la_code,
     joined.la_child_id,

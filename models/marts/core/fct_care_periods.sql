@@ -1,6 +1,6 @@
 select
-    care_period_id,
-    child_id,
+    {{ id_of('care_period_key') }} as care_period_id,
+    {{ id_of('child_key') }} as child_id,
     la_id,
     care_start_date,
     care_end_date,

@@ -1,6 +1,6 @@
 select
-    spells.referral_id,
-    spells.child_id,
+    {{ id_of('spells.referral_key') }} as referral_id,
+    {{ id_of('spells.child_key') }} as child_id,
     spells.la_id,
     spells.la_code,
     spells.la_child_id,
@@ -16,4 +16,4 @@ select
     spells.first_return_year,
     spells.last_return_year
 from {{ ref('int_spells__referrals') }} as spells
-inner join {{ ref('int_cohort__referral_ages') }} as ages on spells.referral_id = ages.referral_id
+inner join {{ ref('int_cohort__referral_ages') }} as ages on spells.referral_key = ages.referral_key

@@ -14,7 +14,7 @@ stays as (
     select
         years.la_id,
         years.return_year,
-        placements.child_id,
+        placements.child_key,
         coalesce(placement_groups.placement_group, 'not_known') as placement_group,
         {{ days_between(
             'greatest(placements.placement_start_date, years.year_start_date)',
@@ -36,7 +36,7 @@ counted as (
         return_year,
         placement_group,
         cast(sum(day_count) as bigint) as care_day_count,
-        count(distinct child_id) as children_count
+        count(distinct child_key) as children_count
     from stays
     where day_count > 0
     group by la_id, return_year, placement_group

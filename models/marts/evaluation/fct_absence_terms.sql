@@ -1,6 +1,6 @@
 select
     anchors.programme_id,
-    anchors.child_id,
+    {{ id_of('anchors.child_key') }} as child_id,
     cast(terms.term_number as integer) as term_order,
     cast(terms.school_year as integer) as school_year,
     terms.term,

@@ -2,7 +2,7 @@ with children as (
     select
         readings.outcome_id,
         entries.programme_id,
-        entries.child_id,
+        entries.child_key,
         entries.la_id,
         entries.is_treatment_la,
         entries.anchor_date,
@@ -33,7 +33,7 @@ with children as (
 select
     programme_id,
     outcome_id,
-    child_id,
+    {{ id_of('child_key') }} as child_id,
     la_id,
     is_treatment_la,
     anchor_date,

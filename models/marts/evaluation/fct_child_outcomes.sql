@@ -1,54 +1,45 @@
 {% set outcomes = [
     'became_looked_after', 'started_cpp', 'plan_days', 'kinship_care', 'reunified', 'unauthorised_absence'
 ] %}
+{% set measures = ['cpp', 'cin_plan', 'cin_episode'] %}
 
 -- One row per child in any sample. Where a child entered care in the trial period without a referral in it, the
 -- columns of the referral are empty; covariates are those at the referral, else at the start of care. An outcome has a
 -- value for a child of its sample whose follow-up is covered (DECISIONS D52).
-with trial as (
+with asked as (
     select
-        entries.programme_id,
-        entries.child_id,
-        readings.outcome_id,
-        readings.reading_id,
-        readings.is_default,
-        readings.measure,
-        outcomes.is_in_sample,
-        outcomes.is_fully_observed,
-        outcomes.outcome_value,
-        outcomes.observable_share,
-        outcomes.first_event_date
-    from {{ ref('int_outcomes__all') }} as outcomes
-    inner join {{ ref('int_cohort__entries') }} as entries on outcomes.anchor_id = entries.anchor_id
-    inner join {{ ref('int_programmes__readings') }} as readings on outcomes.reading_number = readings.reading_number
-    where readings.is_default or readings.outcome_id = 'plan_days'
+        reading_number,
+        {%- for measure in measures %}
+        outcome_id = 'plan_days' and measure = '{{ measure }}' and (is_default or reading_id = '{{ measure }}_days')
+            as is_{{ measure }}_days,
+        {%- endfor %}
+        {%- for outcome in outcomes %}
+        outcome_id = '{{ outcome }}' and is_default as is_{{ outcome }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ ref('int_programmes__readings') }}
+    where is_default or outcome_id = 'plan_days'
 ),
 
 readings as (
     select
-        programme_id,
-        child_id,
+        entries.programme_id,
+        entries.child_key,
         {%- for outcome in outcomes %}
-        bool_or(case when outcome_id = '{{ outcome }}' and is_default then is_in_sample end)
-            as is_in_sample__{{ outcome }},
-        bool_or(case when outcome_id = '{{ outcome }}' and is_default then is_fully_observed end)
+        bool_or(case when asked.is_{{ outcome }} then outcomes.is_in_sample end) as is_in_sample__{{ outcome }},
+        bool_or(case when asked.is_{{ outcome }} then outcomes.is_fully_observed end)
             as is_fully_observed__{{ outcome }},
-        max(case when outcome_id = '{{ outcome }}' and is_default and is_in_sample then outcome_value end)
+        max(case when asked.is_{{ outcome }} and outcomes.is_in_sample then outcomes.outcome_value end)
             as {{ outcome }},
         {%- endfor %}
-        {%- for measure in ['cpp', 'cin_plan', 'cin_episode'] %}
-        max(case
-            when
-                outcome_id = 'plan_days' and measure = '{{ measure }}'
-                and (is_default or reading_id = '{{ measure }}_days')
-                then outcome_value
-        end) as {{ measure }}_days,
+        {%- for measure in measures %}
+        max(case when asked.is_{{ measure }}_days then outcomes.outcome_value end) as {{ measure }}_days,
         {%- endfor %}
-        max(case when outcome_id = 'plan_days' and is_default then observable_share end) as plan_observable_share,
-        min(case when outcome_id = 'became_looked_after' and is_default then first_event_date end)
-            as first_care_start_date
-    from trial
-    group by programme_id, child_id
+        max(case when asked.is_plan_days then outcomes.observable_share end) as plan_observable_share,
+        min(case when asked.is_became_looked_after then outcomes.first_event_date end) as first_care_start_date
+    from {{ ref('int_outcomes__all') }} as outcomes
+    inner join {{ ref('int_cohort__entries') }} as entries on outcomes.anchor_id = entries.anchor_id
+    inner join asked on outcomes.reading_number = asked.reading_number
+    group by entries.programme_id, entries.child_key
 ),
 
 referrals as (
@@ -64,7 +55,7 @@ care_starts as (
 children as (
     select
         coalesce(referrals.programme_id, care_starts.programme_id) as programme_id,
-        coalesce(referrals.child_id, care_starts.child_id) as child_id,
+        coalesce(referrals.child_key, care_starts.child_key) as child_key,
         coalesce(referrals.anchor_id, care_starts.anchor_id) as anchor_id,
         coalesce(referrals.la_id, care_starts.la_id) as covariate_la_id,
         coalesce(referrals.anchor_date, care_starts.anchor_date) as covariate_date,
@@ -82,12 +73,12 @@ children as (
         care_starts.is_treated as is_treated_at_care_start
     from referrals
     full outer join care_starts
-        on referrals.programme_id = care_starts.programme_id and referrals.child_id = care_starts.child_id
+        on referrals.programme_id = care_starts.programme_id and referrals.child_key = care_starts.child_key
 )
 
 select
     children.programme_id,
-    children.child_id,
+    {{ id_of('children.child_key') }} as child_id,
     children.la_id,
     children.index_referral_date,
     {{ financial_year_label(return_year('children.index_referral_date')) }} as financial_year,
@@ -139,7 +130,7 @@ from children
 inner join {{ ref('int_covariates__child') }} as covariates on children.anchor_id = covariates.anchor_id
 left join {{ ref('int_covariates__treatment') }} as treatments on children.referral_anchor_id = treatments.anchor_id
 left join readings
-    on children.programme_id = readings.programme_id and children.child_id = readings.child_id
+    on children.programme_id = readings.programme_id and children.child_key = readings.child_key
 inner join {{ ref('int_covariates__local_authority') }} as areas
     on
         children.programme_id = areas.programme_id

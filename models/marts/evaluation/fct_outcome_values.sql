@@ -5,7 +5,7 @@ select
     readings.reading_id,
     readings.is_default as is_default_reading,
     entries.anchor,
-    entries.child_id,
+    {{ id_of('entries.child_key') }} as child_id,
     entries.la_id,
     outcomes.window_start_date as anchor_date,
     outcomes.window_end_date,
