@@ -25,8 +25,8 @@
 {#- The columns of a query or a relation in lower case, each with its type. -#}
 {% macro column_types(query) %}
   {%- set types = {} -%}
-  {%- for column in run_query('select column_name, column_type from (describe ' ~ query ~ ')').rows -%}
-    {%- do types.update({column[0] | lower: column[1]}) -%}
+  {%- for column in adapter.get_column_schema_from_query(query | string) -%}
+    {%- do types.update({column.name | lower: column.dtype}) -%}
   {%- endfor -%}
   {{ return(types) }}
 {% endmacro %}

@@ -3,7 +3,7 @@
   does not name: over a quarter of the time of the unit tests. Columns that a row does not name are null.
 -#}
 {% macro get_fixture_sql(rows, column_name_to_data_types) %}
-  {%- set types = column_types(this) -%}
+  {%- set types = column_types('from ' ~ this) -%}
   select
     {%- for name, type in types.items() %} cast(null as {{ type }}) as {{ name }}{{ ',' if not loop.last }}{% endfor %}
   where 1 = 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from conftest import ROOT, querying
+from conftest import ROOT, manifest_of, querying
 from sfpc.errors import SfpcError
 from sfpc.marts import open_marts
 from sfpc.settings import Paths
@@ -48,6 +48,57 @@ def test_no_window_is_lost_on_the_way_to_its_outcome(synthetic: Paths) -> None:
         ).fetchall()
     assert found == asked
     assert len(asked) > 10
+
+
+def test_every_question_about_rows_finds_the_row_it_asks_for(synthetic: Paths) -> None:
+    """The test sound_rows of each table, as compiled, on one row: doubled, emptied, with a value of no list."""
+    nodes = json.loads(manifest_of(synthetic).read_text(encoding="utf-8"))["nodes"]
+    relations = {node["name"]: node["relation_name"] for node in nodes.values() if node.get("relation_name")}
+    asked = 0
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute(f"attach '{synthetic.build_db}' (read_only)")
+        for node in nodes.values():
+            about = node.get("test_metadata") or {}
+            if about.get("name") != "sound_rows":
+                continue
+            tested = nodes[node["attached_node"]]
+            kwargs, name = about["kwargs"], tested["name"]
+            connection.execute(f"create or replace temp table seen as from {tested['relation_name']} limit 1")
+            types = dict(connection.execute("select column_name, column_type from (describe seen)").fetchall())
+            if not connection.execute("select count(*) from seen").fetchone()[0]:
+                listed = {c: v.split(", ")[0] for c, v in kwargs.get("one_of", {}).items()}
+                made = {c: f"coalesce(try_cast('1' as {t}), try_cast('2020-01-01' as {t}))" for c, t in types.items()}
+                made |= {c: f"'{v}'" for c, v in listed.items()}
+                for column, place in kwargs.get("found_in", {}).items():
+                    other = relations[place["to"].removeprefix("ref('").removesuffix("')")]
+                    made[column] = f"(select any_value({place['field']}) from {other})"
+                connection.execute(f"insert into seen select {', '.join(made.values())}")
+            query = node["compiled_code"].replace(tested["relation_name"], "seen")
+
+            def problems(change: str, query: str = query) -> set[str]:
+                connection.execute("begin")
+                connection.execute(change)
+                found = {row[-1] for row in connection.execute(query).fetchall()}
+                connection.execute("rollback")
+                return found
+
+            assert problems("select 1") == set(), name
+            if kwargs.get("key"):
+                assert "more than one row" in problems("insert into seen from seen"), name
+                asked += 1
+            for column in filter(None, kwargs.get("never_null", "").split(", ")):
+                assert f"{column} is empty" in problems(f"update seen set {column} = null"), (name, column)
+                asked += 1
+            strange = {c: "-1" if t in ("INTEGER", "BIGINT") else "'no such value'" for c, t in types.items()}
+            for column in kwargs.get("one_of", {}):
+                change = f"update seen set {column} = {strange[column]}"
+                assert f"{column} has a value that is not listed for it" in problems(change), (name, column)
+                asked += 1
+            for column in kwargs.get("found_in", {}):
+                change = f"update seen set {column} = {strange[column]}"
+                assert any(text.startswith(f"{column} is not found in ") for text in problems(change)), (name, column)
+                asked += 1
+    assert asked > 300
 
 
 def test_a_model_that_fails_leaves_the_table_that_stood_there(tmp_path: Path) -> None:
