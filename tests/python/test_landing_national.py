@@ -641,7 +641,8 @@ def test_one_row_a_year_gives_the_periods_of_all_episodes(extracts: Path, tmp_pa
         run_dbt(paths, "build", *selected, target=tmp_path / f"target{number}")
         with duckdb.connect(str(paths.build_db), read_only=True) as con:
             rows = con.execute(
-                "select la_id, child_key, care_start_date, care_end_date, reason_care_ceased_code, first_placement_code "
+                "select la_id, child_key, care_start_date, care_end_date, reason_care_ceased_code, "
+                "first_placement_code "
                 "from intermediate.int_spells__care_periods order by all"
             ).fetchall()
         periods.append(rows)

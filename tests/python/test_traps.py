@@ -434,7 +434,8 @@ def test_trap_16_eighteen_and_over_or_born_later(trapped: Paths) -> None:
         ask(
             trapped,
             "select spells.la_child_id, trials.is_of_age from intermediate.int_cohort__trial_referrals as trials "
-            "inner join intermediate.int_spells__referrals as spells using (referral_key) where spells.la_child_id like 'T16%'",
+            "inner join intermediate.int_spells__referrals as spells using (referral_key) "
+            "where spells.la_child_id like 'T16%'",
         )
     )
     assert steps == {"T16": False, "T16YOUNGER": True, "T16LATER": False}
