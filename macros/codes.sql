@@ -118,11 +118,3 @@
     '{{ separator }}'
   )
 {%- endmacro %}
-
-{#- The items of a text; dbt makes a tuple of numbers parted by commas, and a number of one. -#}
-{% macro listed(items) -%}
-  {%- if items is string -%}
-    {{ return(items.split(', ') if items else []) }}
-  {%- endif -%}
-  {{ return(items if items is iterable else [items]) }}
-{%- endmacro %}

@@ -318,6 +318,30 @@ def test_every_rule_has_sql_a_test_and_a_case(synthetic: Paths) -> None:
     assert counted <= set(RULES)
 
 
+# What the models of rules have one row of; read once and not kept, they are asked here and not at every build (D139).
+OF_RULES = {
+    "referral": "referral_date",
+    "assessment": "referral_date, assessment_start_date",
+    "cin_child": "",
+    "child_protection_plan": "cpp_start_date",
+    "cin_plan": "cin_plan_start_date",
+    "episode": "episode_number",
+    "looked_after_child": "",
+}
+
+
+@pytest.mark.parametrize("kind", OF_RULES)
+def test_a_thing_is_judged_once(by_hand: Paths, synthetic: Paths, kind: str) -> None:
+    """DP.9: a join that doubled a row would double its breaches."""
+    key = ", ".join(filter(None, ["return_year, la_code, la_child_id", OF_RULES[kind]]))
+    query = f"select count(*), count(distinct ({key})) from intermediate.int_quality__{kind}_rules"
+    for paths in (by_hand, synthetic):
+        ((rows, things),) = ask(paths, query)
+        assert rows == things
+    ((rows, _),) = ask(by_hand, query)
+    assert rows > 0
+
+
 def test_a_rule_fails_when_an_la_breaks_it_too_often(by_hand: Paths, tmp_path: Path) -> None:
     """FV.SAMPLE.5: each hard test fails on the LA it was made for; rules that nobody breaks often pass."""
     with pytest.raises(SfpcError, match="dbt test failed"):

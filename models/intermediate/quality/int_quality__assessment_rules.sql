@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 select
     return_year,
     la_code,

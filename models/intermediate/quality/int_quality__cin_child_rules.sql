@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 with children as (
     select * from {{ ref('int_quality__cin_children') }}
 ),

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 with protection_plans as (
     select
         return_year,

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 -- Episodes of one return in order of their start, short breaks among them, as the rules of B.3 and B.4 see them.
 with episodes as (
     select

@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 with particulars as (
     select
         children.return_year,

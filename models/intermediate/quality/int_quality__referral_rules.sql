@@ -1,5 +1,3 @@
-{{ config(materialized='table') }}
-
 with referrals as (
     select
         return_year,

@@ -27,24 +27,48 @@ with children as (
     inner join {{ ref('int_outcomes__all') }} as outcomes on entries.anchor_id = outcomes.anchor_id
     inner join {{ ref('int_programmes__readings') }} as readings on outcomes.reading_number = readings.reading_number
     where readings.is_default and outcomes.is_in_sample and outcomes.is_fully_observed
+),
+
+-- Some hundred strata: their ids are made once each.
+combinations as (
+    select distinct
+        {%- for covariate in cem_covariates() %}
+        {{ covariate }},
+        {%- endfor %}
+        financial_year
+    from children
+),
+
+strata as (
+    select
+        *,
+        {{ surrogate_key(cem_covariates()) }} as covariate_stratum_id,
+        {{ surrogate_key(cem_covariates() + ['financial_year']) }} as year_stratum_id
+    from combinations
 )
 
 -- The period (before or after go-live) depends on the pair of LAs, so it joins the key where pairs are known.
 select
-    programme_id,
-    outcome_id,
-    {{ id_of('child_key') }} as child_id,
-    la_id,
-    is_treatment_la,
-    anchor_date,
-    financial_year,
-    {{ surrogate_key(cem_covariates()) }} as covariate_stratum_id,
-    {{ surrogate_key(cem_covariates() + ['financial_year']) }} as year_stratum_id,
-    cast(gender_group as integer) as gender_group,
-    age_band,
-    ethnic_group,
-    is_disabled,
-    fsm_group,
-    is_uasc,
-    has_previous_cpp
+    children.programme_id,
+    children.outcome_id,
+    {{ id_of('children.child_key') }} as child_id,
+    children.la_id,
+    children.is_treatment_la,
+    children.anchor_date,
+    children.financial_year,
+    strata.covariate_stratum_id,
+    strata.year_stratum_id,
+    cast(children.gender_group as integer) as gender_group,
+    children.age_band,
+    children.ethnic_group,
+    children.is_disabled,
+    children.fsm_group,
+    children.is_uasc,
+    children.has_previous_cpp
 from children
+inner join strata
+    on
+        children.financial_year = strata.financial_year
+        {%- for covariate in cem_covariates() %}
+        and children.{{ covariate }} = strata.{{ covariate }}
+        {%- endfor %}

@@ -10,8 +10,9 @@ with asked as (
     select
         reading_number,
         {%- for measure in measures %}
-        outcome_id = 'plan_days' and measure = '{{ measure }}' and (is_default or reading_id = '{{ measure }}_days')
-            as is_{{ measure }}_days,
+        outcome_id = 'plan_days'
+        and measure = '{{ measure }}'
+        and (is_default or reading_id = '{{ measure }}_days') as is_{{ measure }}_days,
         {%- endfor %}
         {%- for outcome in outcomes %}
         outcome_id = '{{ outcome }}' and is_default as is_{{ outcome }}{{ ',' if not loop.last }}
