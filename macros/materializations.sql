@@ -22,10 +22,10 @@
   {{ return({'relations': []}) }}
 {% endmaterialization %}
 
-{#- The columns of a query or a relation in lower case, each with its type. -#}
+{#- The columns of a query in lower case, each with its type. -#}
 {% macro column_types(query) %}
   {%- set types = {} -%}
-  {%- for column in adapter.get_column_schema_from_query(query | string) -%}
+  {%- for column in adapter.get_column_schema_from_query(query) -%}
     {%- do types.update({column.name | lower: column.dtype}) -%}
   {%- endfor -%}
   {{ return(types) }}
