@@ -8,15 +8,15 @@
 -- value for a child of its sample whose follow-up is covered (DECISIONS D52).
 with asked as (
     select
-        reading_number,
+        {%- for outcome in outcomes %}
+        outcome_id = '{{ outcome }}' and is_default as is_{{ outcome }},
+        {%- endfor %}
         {%- for measure in measures %}
         outcome_id = 'plan_days'
         and measure = '{{ measure }}'
         and (is_default or reading_id = '{{ measure }}_days') as is_{{ measure }}_days,
         {%- endfor %}
-        {%- for outcome in outcomes %}
-        outcome_id = '{{ outcome }}' and is_default as is_{{ outcome }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        reading_number
     from {{ ref('int_programmes__readings') }}
     where is_default or outcome_id = 'plan_days'
 ),

@@ -5,5 +5,5 @@
   another relation. A row that fails says why, with its key.
 -#}
 {% test sound_rows(model, key='', never_null='', one_of={}, found_in={}) %}
-    {{ unsound_rows(model, key, never_null, one_of, found_in) }}
+{{ unsound_rows(model, key, never_null, one_of, found_in) }}
 {% endtest %}

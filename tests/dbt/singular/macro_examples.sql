@@ -22,7 +22,9 @@ with examples as (
         2013 as birth_year,
         5 as birth_month,
         '0' as is_expected_birth,
-        '1' as is_unborn
+        '1' as is_unborn,
+        '27' as named_text,
+        13076427599718317 as a_key
 ),
 
 checked as (
@@ -48,7 +50,9 @@ checked as (
         {{ says_unborn() }} as says_unborn_holds,
         {{ tidy_child_code('child_text') }} = '0123' as tidy_child_code_holds,
         {{ tidy_pupil_code('pupil_text') }} is null as tidy_pupil_code_holds,
-        {{ tidy_flag('yes_text') }} and {{ tidy_flag('unknown_text') }} is null as tidy_flag_holds
+        {{ tidy_flag('yes_text') }} and {{ tidy_flag('unknown_text') }} is null as tidy_flag_holds,
+        {{ joined_text(['return_year', 'last_date']) }} = '2014|~' as joined_text_holds,
+        {{ key_of('named_text') }} = 13076427599718317 and {{ id_of('a_key') }} = '02e74f10e0327ad' as key_of_holds
     from examples
 )
 
@@ -59,5 +63,5 @@ where not (
     and return_year_end_holds and financial_year_label_holds and school_year_holds and school_year_start_holds
     and month_number_holds and days_between_holds and follow_up_end_holds and age_in_august_months_holds
     and tidy_code_holds and birth_month_number_holds and says_unborn_holds and tidy_child_code_holds
-    and tidy_pupil_code_holds and tidy_flag_holds
+    and tidy_pupil_code_holds and tidy_flag_holds and joined_text_holds and key_of_holds
 )
