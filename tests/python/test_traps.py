@@ -380,7 +380,7 @@ def test_trap_09_start_and_end_on_one_day(trapped: Paths) -> None:
     periods = ask(
         trapped,
         "select distinct care_start_date, care_end_date from marts.fct_care_periods "
-        "inner join marts.fct_referral_spells using (child_key) where la_child_id = 'T09'",
+        "inner join marts.fct_referral_spells using (child_id) where la_child_id = 'T09'",
     )
     assert periods == [(date(2023, 5, 1), date(2023, 5, 1))]
 

@@ -25,7 +25,7 @@ collected as (
 ),
 
 -- A pupil moves or is on two rolls: the sessions of all enrolments are added up. A term without a figure, or that was
--- not collected, is not observed, never 0. Added as doubles, exact for counts: sums of integers take twice the room.
+-- not collected, is not observed, never 0.
 sums as (
     select
         tidied.school_year,
@@ -36,14 +36,10 @@ sums as (
             and tidied.sessions_possible_{{ term }} is not null
             and tidied.unauthorised_absence_{{ term }} is not null
         {%- endset %}
-        cast(
-            sum(cast(case when {{ is_stated }} then tidied.sessions_possible_{{ term }} end as {{ type_double() }}))
-            as integer
-        ) as {{ term }}_sessions_possible_count,
-        cast(
-            sum(cast(case when {{ is_stated }} then tidied.unauthorised_absence_{{ term }} end as {{ type_double() }}))
-            as integer
-        ) as {{ term }}_unauthorised_absence_count
+        cast(sum(case when {{ is_stated }} then tidied.sessions_possible_{{ term }} end) as integer)
+            as {{ term }}_sessions_possible_count,
+        cast(sum(case when {{ is_stated }} then tidied.unauthorised_absence_{{ term }} end) as integer)
+            as {{ term }}_unauthorised_absence_count
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
     from tidied
