@@ -318,7 +318,7 @@ def test_every_rule_has_sql_a_test_and_a_case(synthetic: Paths) -> None:
     assert counted <= set(RULES)
 
 
-# What the models of rules have one row of; read once and not kept, they are asked here and not at every build (D139).
+# What the models of rules have one row of; read once and not kept, they are asked here and not at every build (D152).
 OF_RULES = {
     "referral": "referral_date",
     "assessment": "referral_date, assessment_start_date",

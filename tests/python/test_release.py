@@ -731,6 +731,9 @@ def test_what_looks_like_the_code_of_a_child_does_not_leave(tmp_path: Path) -> N
     code = "000002f4bbd44bf3240f003f18dc5b6d"
     with pytest.raises(SfpcError, match="code of a child"):
         door(tmp_path).release([table({code[:15]: 100, "b": 200})])
+    for page in (f"<p>child.{code[:15]}</p>", f"<p>{code[:15]}.</p>"):
+        with pytest.raises(SfpcError, match="code of a child"):
+            door(tmp_path).release([table([100, 200])], documents=lambda _, p=page: [Document("page.html", "Page", p)])
     with pytest.raises(SfpcError, match="code of a child"):
         door(tmp_path).release([table({code: 100, "b": 200})])
     with pytest.raises(SfpcError, match="code of a child"):

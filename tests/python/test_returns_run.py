@@ -104,7 +104,7 @@ def test_respite_rows_never_start_a_period_of_care(landed: Landed) -> None:
     con = duckdb.connect(str(landed.paths.build_db), read_only=True)
     found = con.execute(
         "select distinct i.la_child_id from intermediate.int_children__identities i "
-        "inner join intermediate.int_spells__care_periods p on p.child_key = i.child_key"
+        "inner join marts.fct_care_periods p on p.child_id = printf('%015x', i.child_key)"
     ).fetchall()
     con.close()
     assert found

@@ -457,8 +457,8 @@ def test_trap_16_eighteen_and_over_or_born_later(trapped: Paths) -> None:
 
 def test_trap_22_episodes_that_touch(trapped: Paths) -> None:
     periods = (
-        "select care_start_date, care_end_date, episode_count from intermediate.int_spells__care_periods "
-        "inner join intermediate.int_children__identities using (child_key) where la_child_id = ?"
+        "select care_start_date, care_end_date, episode_count from marts.fct_care_periods where child_id in "
+        "(select printf('%015x', child_key) from intermediate.int_children__identities where la_child_id = ?)"
     )
     assert ask(trapped, periods, "T22") == [(date(2022, 3, 20), date(2022, 8, 1), 2)]
     assert ask(trapped, periods, "T22X1") == [(date(2022, 3, 20), date(2022, 8, 1), 2)]
