@@ -1385,6 +1385,14 @@ case(
     episode("KINSHIP_TOO_LATE", "2023-09-11", placement="U1"),
     values={KINSHIP: (False, True, None)},
 )
+case(
+    "kinship_in_an_earlier_period",
+    "with an aunt in a period of care that ended before the referral, with a stranger in the one after it",
+    cin("KINSHIP_IN_AN_EARLIER_PERIOD", "2022-03-10"),
+    episode("KINSHIP_IN_AN_EARLIER_PERIOD", "2021-04-01", "2021-08-01", "E4A", placement="U1"),
+    episode("KINSHIP_IN_AN_EARLIER_PERIOD", "2022-05-01", placement="U6"),
+    values={KINSHIP: (True, True, False)},
+)
 
 # --- Return home, anchored on the start of care (FV.SAMPLE.3, FV.OUT.S4) ------------------------------
 
