@@ -7,7 +7,6 @@ with candidates as (
     select
         anchor,
         programme_id,
-        child_key,
         la_id,
         referral_date as anchor_date,
         age_at_referral_months as age_months,
@@ -19,7 +18,6 @@ with candidates as (
     select
         'care_start' as anchor,
         programme_id,
-        child_key,
         la_id,
         care_start_date as anchor_date,
         age_at_care_start_months as age_months,
@@ -29,51 +27,101 @@ with candidates as (
     from {{ ref('int_cohort__trial_care_starts') }}
 ),
 
-entries as (
+-- Nothing is asked of the outcome of a referral with which no child enters.
+excluded as (
     select
-        candidates.*,
+        candidates.programme_id,
+        candidates.anchor,
+        candidates.la_id,
         areas.is_treatment_la,
-        coalesce(areas.is_treatment_la and candidates.anchor_date >= areas.go_live_date, false) as is_after_go_live
+        coalesce(areas.is_treatment_la and candidates.anchor_date >= areas.go_live_date, false) as is_after_go_live,
+        case
+            when not candidates.is_on_basis then 1
+            when candidates.entry_number > 1 then 2
+            when candidates.age_months is null then 3
+            else 4
+        end as step_number
     from candidates
     inner join {{ ref('int_programmes__local_authorities') }} as areas
         on candidates.programme_id = areas.programme_id and candidates.la_id = areas.la_id
+    where not (candidates.is_on_basis and candidates.entry_number = 1 and candidates.is_of_age)
 ),
 
-steps as (
+excluded_counts as (
+    select
+        programme_id,
+        anchor,
+        la_id,
+        is_treatment_la,
+        is_after_go_live,
+        step_number,
+        count(*) as entry_count
+    from excluded
+    group by programme_id, anchor, la_id, is_treatment_la, is_after_go_live, step_number
+),
+
+entrants as (
     select
         entries.programme_id,
-        readings.outcome_id,
-        case entries.anchor when 'care_start' then 'start of care' else 'referral' end as entry_name,
+        entries.anchor,
         entries.la_id,
         entries.is_treatment_la,
-        entries.is_after_go_live,
+        entries.is_treated as is_after_go_live,
+        readings.outcome_id,
         case
-            when not entries.is_on_basis then 1
-            when entries.entry_number > 1 then 2
-            when entries.age_months is null then 3
-            when not entries.is_of_age then 4
-            when readings.is_already_looked_after_excluded and anchors.is_looked_after_at_anchor then 5
+            when readings.is_already_looked_after_excluded and entries.is_looked_after_at_anchor then 5
             when not outcomes.is_eligible then 7
             when outcomes.is_eligible and not outcomes.is_in_sample then 6
             when outcomes.is_in_sample and outcomes.is_fully_observed then 9
             else 8
         end as step_number
-    from entries
+    from {{ ref('int_cohort__entries') }} as entries
     inner join {{ ref('int_programmes__readings') }} as readings
         on
             entries.programme_id = readings.programme_id
             and entries.anchor = readings.anchor
             and readings.is_default
-    left join {{ ref('int_cohort__anchors') }} as anchors
-        on
-            entries.programme_id = anchors.programme_id
-            and entries.anchor = anchors.anchor
-            and entries.child_key = anchors.child_key
-            and anchors.cohort = 'trial'
     left join {{ ref('int_outcomes__all') }} as outcomes
         on
-            anchors.anchor_id = outcomes.anchor_id
+            entries.anchor_id = outcomes.anchor_id
             and readings.reading_number = outcomes.reading_number
+),
+
+steps as (
+    select
+        excluded_counts.programme_id,
+        readings.outcome_id,
+        excluded_counts.anchor,
+        excluded_counts.la_id,
+        excluded_counts.is_treatment_la,
+        excluded_counts.is_after_go_live,
+        excluded_counts.step_number,
+        excluded_counts.entry_count
+    from excluded_counts
+    inner join {{ ref('int_programmes__readings') }} as readings
+        on
+            excluded_counts.programme_id = readings.programme_id
+            and excluded_counts.anchor = readings.anchor
+            and readings.is_default
+    union all
+    select
+        programme_id,
+        outcome_id,
+        anchor,
+        la_id,
+        is_treatment_la,
+        is_after_go_live,
+        step_number,
+        count(*) as entry_count
+    from entrants
+    group by programme_id, outcome_id, anchor, la_id, is_treatment_la, is_after_go_live, step_number
+),
+
+named as (
+    select
+        *,
+        case anchor when 'care_start' then 'start of care' else 'referral' end as entry_name
+    from steps
 )
 
 select
@@ -94,6 +142,5 @@ select
         when 8 then 'excluded: ' || entry_name || ' or follow-up not covered by the returns'
         else 'analysis sample'
     end as step,
-    count(*) as entry_count
-from steps
-group by programme_id, outcome_id, entry_name, la_id, is_treatment_la, is_after_go_live, step_number
+    entry_count
+from named

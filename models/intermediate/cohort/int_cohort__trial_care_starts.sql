@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
 -- Every start of care in a trial period. A child counts with the first, if it is of age then; on one day in two LAs the
--- longer period, then a hash that cannot know which LA is treated (FV.SAMPLE.1, FV.SAMPLE.3, DECISIONS D59).
+-- longer period, then the key, a hash that cannot know which LA is treated (FV.SAMPLE.1, FV.SAMPLE.3, DECISIONS D59).
 with in_trial as (
     select
         programmes.programme_id,
@@ -33,6 +33,6 @@ select
             care_start_date asc,
             case when care_end_date is null then 0 else 1 end asc,
             care_end_date desc,
-            {{ key_of(joined_text(['la_id', 'child_key'])) }} asc
+            care_period_key asc
     ) as entry_number
 from in_trial

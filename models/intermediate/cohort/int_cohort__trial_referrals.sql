@@ -76,8 +76,8 @@ candidates as (
 )
 
 -- Children occur once, with the first referral that counts as one; whether they are of age is asked of that referral
--- (FV.SAMPLE.1, FV.SAMPLE.4, DECISIONS D59). On one day in two LAs: further action, then open longest, then a hash that
--- cannot know which LA is treated.
+-- (FV.SAMPLE.1, FV.SAMPLE.4, DECISIONS D59). On one day in two LAs: further action, then open longest, then the key,
+-- a hash that cannot know which LA is treated.
 select
     programme_id,
     anchor,
@@ -98,11 +98,11 @@ select
                 row_number() over (
                     partition by programme_id, anchor, child_key, is_on_basis
                     order by
-                        referral_date,
-                        case when is_nfa then 1 else 0 end,
-                        case when closure_date is null and not is_nfa then 0 else 1 end,
+                        referral_date asc,
+                        case when is_nfa then 1 else 0 end asc,
+                        case when closure_date is null and not is_nfa then 0 else 1 end asc,
                         coalesce(closure_date, cast('1900-01-01' as date)) desc,
-                        {{ key_of(joined_text(['la_id', 'child_key'])) }}
+                        referral_key asc
                 )
     end as entry_number
 from candidates
