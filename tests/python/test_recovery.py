@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, SEEDS
+from sfpc import recovery
 from sfpc.grid import of_one_basis
 from sfpc.landing.gate import Gate, read_windows
 from sfpc.landing.national import land_national
 from sfpc.marts import REQUIRED_COLUMNS, EvaluationSettings, open_marts, read_mart, read_settings
-from sfpc.recovery import RECOVERED_MODELS, compile_warehouse, run_recovery, run_seed, summarise
+from sfpc.recovery import RECOVERED_MODELS, Compiled, compile_warehouse, run_recovery, run_seed, summarise
 from sfpc.settings import Paths
 from sfpc.synthetic.twins import noise_free_ranking, simulate_twin_hits, standardise
 
@@ -22,6 +23,12 @@ from sfpc.synthetic.twins import noise_free_ranking, simulate_twin_hits, standar
 def settings(synthetic: Paths) -> EvaluationSettings:
     with open_marts(synthetic.marts_db) as connection:
         return read_settings(connection)
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    folder = tmp_path_factory.mktemp("compiled")
+    return compile_warehouse(Paths(ROOT, folder, folder), folder)
 
 
 def test_without_noise_the_twin_is_nearest_and_always_in_the_ten(synthetic: Paths) -> None:
@@ -92,11 +99,8 @@ def test_summary_by_hand() -> None:
     assert summary["weighting_pp"] == pytest.approx(-0.3)
 
 
-def test_one_seed_runs_from_extracts_to_estimate(tmp_path: Path) -> None:
+def test_one_seed_runs_from_extracts_to_estimate(compiled: Compiled, tmp_path: Path) -> None:
     """The compiled warehouse without dbt gives what the whole way gives: an effect near the planted one."""
-    paths = Paths(ROOT, tmp_path / "data", tmp_path / "outputs")
-    paths.data.mkdir()
-    compiled = compile_warehouse(paths, paths.data)
     rows = run_seed(ROOT, compiled, tmp_path / "seed", seed=5, volume=0.2)
     assert {r["model"] for r in rows} == {"logit", "linear", "imputation"}
     for row in rows:
@@ -155,10 +159,11 @@ def test_truth_lies_in_the_interval_on_the_small_set(tmp_path: Path) -> None:
     assert (results.effects["treated_cluster_count"] == 4).all()
 
 
-def test_the_study_writes_runs_and_summary(tmp_path: Path) -> None:
+def test_the_study_writes_runs_and_summary(compiled: Compiled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The verb itself, on two small seeds: files, summary, twin hits."""
     import json
 
+    monkeypatch.setattr(recovery, "compile_warehouse", lambda *_: compiled)
     paths = Paths(ROOT, tmp_path / "data", tmp_path / "outputs")
     paths.data.mkdir()
     runs = run_recovery(paths, seeds=2, workers=2, volume=0.1)

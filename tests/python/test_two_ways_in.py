@@ -65,9 +65,9 @@ COMPARED = {
 
 def built(paths: Paths) -> Path:
     """Seeds and the compared marts, without tests: those run on both ways elsewhere."""
-    for verb in ("seed", "run"):
-        selected = [argument for mart in MARTS for argument in ("--select", f"+{mart}")] if verb == "run" else []
-        run_dbt(paths, verb, *selected, target=TARGET / paths.data.name)
+    selected = [argument for mart in MARTS for argument in ("--select", f"+{mart}")]
+    untested = [argument for kind in ("test", "unit_test") for argument in ("--exclude-resource-type", kind)]
+    run_dbt(paths, "build", *selected, *untested, target=TARGET / paths.data.name)
     return paths.build_db
 
 

@@ -75,8 +75,9 @@ def compile_warehouse(paths: Paths, folder: Path) -> Compiled:
     template = folder / "recovery.duckdb"
     target = folder / "target"
     with step("compiling the warehouse once"):
-        run_dbt(work, "seed", target=target, build_db=template)
-        run_dbt(work, "compile", target=target, build_db=template, landing=Path("landing"))
+        # Both with the same folders: dbt reads the project once.
+        for verb in ("seed", "compile"):
+            run_dbt(work, verb, target=target, build_db=template, landing=Path("landing"))
     nodes = json.loads((target / "manifest.json").read_text(encoding="utf-8"))["nodes"]
     models = {key: node for key, node in nodes.items() if node["resource_type"] == "model"}
     ordered: list[str] = []
