@@ -198,7 +198,7 @@ def test_a_trap_is_found(text: str) -> None:
 def test_sound_text_has_no_trap() -> None:
     text = (
         "select cast(date_trunc('month', a) as date), 100 * a / nullif(b, 0), md5(a || '~'), "
-        "row_number() over (partition by x order by child_id, closure_date desc nulls last, coalesce(y, '')) from t"
+        "row_number() over (partition by x order by child_key, closure_date desc nulls last, coalesce(y, '')) from t"
     )
     assert list(traps_of("stg_made_up", text)) == []
     assert list(traps_in_source("select {{ dbt.listagg('a', \"','\") }}")) == []

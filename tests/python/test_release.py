@@ -731,7 +731,7 @@ def test_what_looks_like_the_code_of_a_child_does_not_leave(tmp_path: Path) -> N
     code = "000002f4bbd44bf3240f003f18dc5b6d"
     with pytest.raises(SfpcError, match="code of a child"):
         door(tmp_path).release([table({code[:15]: 100, "b": 200})])
-    for page in (f"<p>child.{code[:15]}</p>", f"<p>{code[:15]}.</p>"):
+    for page in (f"<p>child.{code[:15]}</p>", f"<p>{code[:15]}.</p>", f"<p>Table 3.{code[:15]}</p>"):
         with pytest.raises(SfpcError, match="code of a child"):
             door(tmp_path).release([table([100, 200])], documents=lambda _, p=page: [Document("page.html", "Page", p)])
     with pytest.raises(SfpcError, match="code of a child"):
@@ -744,6 +744,11 @@ def test_what_looks_like_the_code_of_a_child_does_not_leave(tmp_path: Path) -> N
         with pytest.raises(SfpcError):
             door(tmp_path).release([table([100, 200])], documents=lambda tables, n=name: [Document(n, "Page", "x")])
     assert releases(tmp_path / "outputs") == [] and not (tmp_path / "outputs" / LEDGER_FILE).exists()
+
+
+def test_the_places_of_a_number_are_no_code_of_a_child(tmp_path: Path) -> None:
+    page = Document("page.html", "Page", "<p>0.123456789012345, -1.12345678901234e-05</p>")
+    assert door(tmp_path).release([table([100, 200])], documents=lambda _: [page]).release_id
 
 
 # Figures

@@ -50,6 +50,21 @@ def test_no_window_is_lost_on_the_way_to_its_outcome(synthetic: Paths) -> None:
     assert len(asked) > 10
 
 
+def test_two_children_under_one_key_are_found(synthetic: Paths) -> None:
+    """The test keys_stand_for_one_child as compiled: nothing as the children are, and the key that two were given."""
+    nodes = json.loads(manifest_of(synthetic).read_text(encoding="utf-8"))["nodes"].values()
+    query = next(node["compiled_code"] for node in nodes if node["name"] == "keys_stand_for_one_child")
+    identities = next(node["relation_name"] for node in nodes if node["name"] == "int_children__identities")
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{synthetic.build_db}' (read_only)")
+        connection.execute(f"create temp table seen as from {identities}")
+        query = query.replace(identities, "seen")
+        assert connection.execute(query).fetchall() == []
+        lowest, highest = connection.execute("select min(child_key), max(child_key) from seen").fetchone()
+        connection.execute("update seen set child_key = ? where child_key = ?", [lowest, highest])
+        assert connection.execute(query).fetchall() == [(lowest,)]
+
+
 def test_every_question_about_rows_finds_the_row_it_asks_for(synthetic: Paths) -> None:
     """The test sound_rows of each table, as compiled, on one row: doubled, emptied, with a value of no list."""
     nodes = json.loads(manifest_of(synthetic).read_text(encoding="utf-8"))["nodes"]

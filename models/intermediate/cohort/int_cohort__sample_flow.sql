@@ -27,7 +27,7 @@ with candidates as (
     from {{ ref('int_cohort__trial_care_starts') }}
 ),
 
--- Nothing is asked of the outcome of a referral with which no child enters.
+-- Referrals and starts of care with which no child enters: nothing is asked of their outcomes.
 excluded as (
     select
         candidates.programme_id,

@@ -31,8 +31,11 @@ DRAFT, CHECKED = "draft", "checked"
 # What the viewer calls a draft and a checked output.
 _STATUS = {DRAFT: "review", CHECKED: "pass"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-# The pseudonym of an extract, or the child_id of the marts; the places of a decimal number are neither.
-_CHILD_CODE = re.compile(r"(?<![0-9a-zA-Z])(?:[0-9a-f]{26,}|(?<![0-9]\.)[0-9a-f]{15})(?![0-9a-zA-Z])")
+# The pseudonym of an extract, or the child_id of the marts; the places of a decimal number are neither, whether an
+# exponent follows them or not.
+_CHILD_CODE = re.compile(
+    r"(?<![0-9a-zA-Z])(?:[0-9a-f]{26,}|(?!(?<=[0-9]\.)[0-9]{14}(?:[0-9]|e[-+]))[0-9a-f]{15})(?![0-9a-zA-Z])"
+)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]*(?:\.sheet)?\.(?:csv|svg|txt|xlsx|html|md|docx)")
 _DOCUMENTS, _OFFICE = ("html", "md", "docx"), (".docx", ".xlsx")
 _KEYS = ("uid", "status", "type", "properties", "files", "outcome", "command", "summary", "timestamp", "comments")
