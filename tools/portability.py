@@ -40,6 +40,7 @@ NEVER_NULL = {
         "quarter_start_date",
         "reference_date",
         "register_year",
+        "sample_number",
         "source_row",
         "start_date",
         "stay_end_date",

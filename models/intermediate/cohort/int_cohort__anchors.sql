@@ -5,9 +5,7 @@
 -- hash: windows are many, and it never leaves this layer.
 with anchors as (
     select
-        'trial' as cohort,
-        anchor,
-        programme_id,
+        sample_number,
         child_key,
         la_id,
         index_referral_date as anchor_date,
@@ -17,9 +15,7 @@ with anchors as (
     from {{ ref('int_cohort__index_referrals') }}
     union all
     select
-        'trend' as cohort,
-        'referral' as anchor,
-        programme_id,
+        sample_number,
         child_key,
         la_id,
         referral_date as anchor_date,
@@ -29,29 +25,34 @@ with anchors as (
     from {{ ref('int_cohort__trend_referrals') }}
     union all
     select
-        'trial' as cohort,
-        'care_start' as anchor,
-        programme_id,
-        child_key,
-        la_id,
-        care_start_date as anchor_date,
-        care_end_date,
-        age_at_care_start_months as age_at_anchor_months,
+        samples.sample_number,
+        care_starts.child_key,
+        care_starts.la_id,
+        care_starts.care_start_date as anchor_date,
+        care_starts.care_end_date,
+        care_starts.age_at_care_start_months as age_at_anchor_months,
         false as is_unborn_at_referral
-    from {{ ref('int_cohort__trial_care_starts') }}
-    where entry_number = 1 and is_of_age
+    from {{ ref('int_programmes__samples') }} as samples
+    inner join {{ ref('int_cohort__trial_care_starts') }} as care_starts
+        on samples.programme_id = care_starts.programme_id
+    where
+        samples.cohort = 'trial'
+        and samples.anchor = 'care_start'
+        and care_starts.entry_number = 1
+        and care_starts.is_of_age
     union all
     select
-        'trend' as cohort,
-        'care_start' as anchor,
-        programme_id,
-        child_key,
-        la_id,
-        care_start_date as anchor_date,
-        care_end_date,
+        samples.sample_number,
+        care_starts.child_key,
+        care_starts.la_id,
+        care_starts.care_start_date as anchor_date,
+        care_starts.care_end_date,
         null as age_at_anchor_months,
         null as is_unborn_at_referral
-    from {{ ref('int_cohort__trend_care_starts') }}
+    from {{ ref('int_programmes__samples') }} as samples
+    inner join {{ ref('int_cohort__trend_care_starts') }} as care_starts
+        on samples.programme_id = care_starts.programme_id
+    where samples.cohort = 'trend' and samples.anchor = 'care_start'
 ),
 
 in_care as (
@@ -64,17 +65,63 @@ in_care as (
             anchors.child_key = periods.child_key
             and anchors.anchor_date > periods.care_start_date
             and (periods.care_end_date is null or anchors.anchor_date < periods.care_end_date)
+),
+
+-- The last day that the returns on looked-after children can say something about.
+last_returns as (
+    select
+        la_id,
+        max({{ return_year_end('last_return_year') }}) as last_return_date
+    from {{ ref('int_programmes__coverage') }}
+    where source_kind = 'cla'
+    group by la_id
+),
+
+known as (
+    select
+        anchors.*,
+        samples.entry_source_kind,
+        case when samples.cohort = 'trial' then periods.trial_start_date else anchors.anchor_date end
+            as entry_start_date,
+        in_care.child_key is not null as is_looked_after_at_anchor,
+        {{ month_from_number('children.birth_month_number + 18 * 12') }} as eighteenth_birthday_date
+    from anchors
+    inner join {{ ref('int_programmes__samples') }} as samples on anchors.sample_number = samples.sample_number
+    inner join {{ ref('int_programmes__trial_periods') }} as periods on samples.programme_id = periods.programme_id
+    inner join {{ ref('int_children__characteristics') }} as children on anchors.child_key = children.child_key
+    left join in_care
+        on anchors.child_key = in_care.child_key and anchors.anchor_date = in_care.anchor_date
 )
 
+-- Care that goes on runs up to the last return (FV.SAMPLE.3, DECISIONS D50). An entry is covered where the referrals or
+-- starts of care among which it is the first were returned and kept, with their assessments where these decide
+-- (FV.SAMPLE.5, DECISIONS D8, D70).
 select
-    row_number() over (
-        order by
-            anchors.programme_id, anchors.cohort, anchors.anchor, anchors.la_id, anchors.anchor_date, anchors.child_key
-    ) as anchor_id,
-    anchors.*,
-    in_care.child_key is not null as is_looked_after_at_anchor,
-    {{ month_from_number('children.birth_month_number + 18 * 12') }} as eighteenth_birthday_date
-from anchors
-inner join {{ ref('int_children__characteristics') }} as children on anchors.child_key = children.child_key
-left join in_care
-    on anchors.child_key = in_care.child_key and anchors.anchor_date = in_care.anchor_date
+    row_number() over (order by known.sample_number, known.la_id, known.anchor_date, known.child_key) as anchor_id,
+    known.sample_number,
+    known.child_key,
+    known.la_id,
+    known.anchor_date,
+    known.age_at_anchor_months,
+    known.is_unborn_at_referral,
+    known.is_looked_after_at_anchor,
+    known.eighteenth_birthday_date,
+    coalesce(
+        known.eighteenth_birthday_date
+        < coalesce(known.care_end_date, {{ add_days('last_returns.last_return_date', 1) }}, {{ far_future() }}),
+        false
+    ) as is_18_before_care_ends,
+    coverage.la_id is not null
+    and (
+        limits.source_kind is null
+        or (known.entry_start_date >= limits.first_date and known.anchor_date <= limits.last_date)
+    ) as is_entry_covered
+from known
+left join last_returns on known.la_id = last_returns.la_id
+left join {{ ref('int_programmes__coverage') }} as coverage
+    on
+        known.la_id = coverage.la_id
+        and known.entry_source_kind = coverage.source_kind
+        and {{ return_year('known.entry_start_date') }} = coverage.first_return_year
+        and {{ return_year('known.anchor_date') }} = coverage.last_return_year
+left join {{ ref('stg_governance__data_windows') }} as limits on known.entry_source_kind = limits.source_kind

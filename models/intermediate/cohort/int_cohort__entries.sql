@@ -5,8 +5,8 @@
 -- day of a treatment LA (FV.TREAT.1).
 select
     anchors.anchor_id,
-    anchors.programme_id,
-    anchors.anchor,
+    samples.programme_id,
+    samples.anchor,
     anchors.child_key,
     anchors.la_id,
     anchors.anchor_date,
@@ -16,6 +16,7 @@ select
     areas.is_treatment_la,
     coalesce(areas.is_treatment_la and anchors.anchor_date >= areas.go_live_date, false) as is_treated
 from {{ ref('int_cohort__anchors') }} as anchors
+inner join {{ ref('int_programmes__samples') }} as samples on anchors.sample_number = samples.sample_number
 inner join {{ ref('int_programmes__local_authorities') }} as areas
-    on anchors.programme_id = areas.programme_id and anchors.la_id = areas.la_id
-where anchors.cohort = 'trial'
+    on samples.programme_id = areas.programme_id and anchors.la_id = areas.la_id
+where samples.cohort = 'trial'

@@ -1,7 +1,6 @@
 -- The referral with which a child enters a trial, in each sample of the programme (FV.SAMPLE.1, FV.PROG.5).
 select
-    programme_id,
-    anchor,
+    sample_number,
     child_key,
     la_id,
     referral_key,

@@ -5,15 +5,16 @@
 -- child stands in step 8, as one without a window does.
 with candidates as (
     select
-        anchor,
-        programme_id,
-        la_id,
-        referral_date as anchor_date,
-        age_at_referral_months as age_months,
-        is_of_age,
-        is_on_basis,
-        entry_number
-    from {{ ref('int_cohort__trial_referrals') }}
+        samples.anchor,
+        samples.programme_id,
+        referrals.la_id,
+        referrals.referral_date as anchor_date,
+        referrals.age_at_referral_months as age_months,
+        referrals.is_of_age,
+        referrals.is_on_basis,
+        referrals.entry_number
+    from {{ ref('int_cohort__trial_referrals') }} as referrals
+    inner join {{ ref('int_programmes__samples') }} as samples on referrals.sample_number = samples.sample_number
     union all
     select
         'care_start' as anchor,

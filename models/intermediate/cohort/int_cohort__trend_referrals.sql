@@ -2,10 +2,13 @@
 -- (FV.MATCH.3).
 with la_quarters as (
     select distinct
-        programme_id,
-        la_id,
-        quarter_start_date
-    from {{ ref('int_programmes__trend_quarters') }}
+        samples.sample_number,
+        samples.programme_id,
+        quarters.la_id,
+        quarters.quarter_start_date
+    from {{ ref('int_programmes__samples') }} as samples
+    inner join {{ ref('int_programmes__trend_quarters') }} as quarters on samples.programme_id = quarters.programme_id
+    where samples.cohort = 'trend' and samples.anchor = 'referral'
 ),
 
 referrals as (
@@ -18,7 +21,7 @@ referrals as (
 )
 
 select
-    la_quarters.programme_id,
+    la_quarters.sample_number,
     la_quarters.la_id,
     la_quarters.quarter_start_date,
     referrals.child_key,
@@ -31,4 +34,4 @@ where
     {{ is_of_age('referrals.age_at_referral_months', 'programmes') }}
     and {{ is_on_referral_basis('referrals', 'programmes') }}
 group by
-    la_quarters.programme_id, la_quarters.la_id, la_quarters.quarter_start_date, referrals.child_key
+    la_quarters.sample_number, la_quarters.la_id, la_quarters.quarter_start_date, referrals.child_key

@@ -1,30 +1,8 @@
 {{ config(materialized='table') }}
 
--- A programme's referrals on its own basis, and its alternative samples of them: on another basis, or by what the
--- assessment shows (FV.SAMPLE.6, FV.PROG.5, DECISIONS D70).
-with samples as (
+with in_trial as (
     select
-        programme_id,
-        'referral' as anchor,
-        referral_basis,
-        false as is_by_factors
-    from {{ ref('programmes') }}
-    union all
-    select
-        listed.programme_id,
-        listed.sample_id as anchor,
-        listed.referral_basis,
-        count(factors.assessment_factor_code) > 0 as is_by_factors
-    from {{ ref('referral_samples') }} as listed
-    left join {{ ref('sample_factors') }} as factors
-        on listed.programme_id = factors.programme_id and listed.sample_id = factors.sample_id
-    group by listed.programme_id, listed.sample_id, listed.referral_basis
-),
-
-in_trial as (
-    select
-        programmes.programme_id,
-        samples.anchor,
+        samples.sample_number,
         samples.is_by_factors,
         referrals.referral_key,
         referrals.child_key,
@@ -38,7 +16,11 @@ in_trial as (
         {{ is_of_age('ages.age_at_referral_months', 'programmes') }} as is_of_age,
         {{ is_on_referral_basis('referrals', 'samples') }} as is_on_basis
     from {{ ref('programmes') }} as programmes
-    inner join samples on programmes.programme_id = samples.programme_id
+    inner join {{ ref('int_programmes__samples') }} as samples
+        on
+            programmes.programme_id = samples.programme_id
+            and samples.cohort = 'trial'
+            and samples.anchor <> 'care_start'
     inner join {{ ref('int_programmes__evaluated') }} as evaluated
         on programmes.programme_id = evaluated.programme_id
     inner join {{ ref('int_programmes__trial_periods') }} as periods
@@ -52,14 +34,15 @@ in_trial as (
 
 with_factors as (
     select distinct
-        samples.programme_id,
-        samples.sample_id,
+        samples.sample_number,
         factors.la_id,
         factors.child_key,
         factors.referral_date
-    from {{ ref('sample_factors') }} as samples
+    from {{ ref('int_programmes__samples') }} as samples
+    inner join {{ ref('sample_factors') }} as listed
+        on samples.programme_id = listed.programme_id and samples.anchor = listed.sample_id
     inner join {{ ref('int_spells__assessment_factors') }} as factors
-        on samples.assessment_factor_code = factors.assessment_factor_code
+        on listed.assessment_factor_code = factors.assessment_factor_code
 ),
 
 candidates as (
@@ -67,8 +50,7 @@ candidates as (
     from in_trial
     left join with_factors
         on
-            in_trial.programme_id = with_factors.programme_id
-            and in_trial.anchor = with_factors.sample_id
+            in_trial.sample_number = with_factors.sample_number
             and in_trial.la_id = with_factors.la_id
             and in_trial.child_key = with_factors.child_key
             and in_trial.referral_date = with_factors.referral_date
@@ -79,8 +61,7 @@ candidates as (
 -- (FV.SAMPLE.1, FV.SAMPLE.4, DECISIONS D59). On one day in two LAs: further action, then open longest, then the key,
 -- a hash that cannot know which LA is treated.
 select
-    programme_id,
-    anchor,
+    sample_number,
     referral_key,
     child_key,
     la_id,
@@ -96,7 +77,7 @@ select
         when is_on_basis
             then
                 row_number() over (
-                    partition by programme_id, anchor, child_key, is_on_basis
+                    partition by sample_number, child_key, is_on_basis
                     order by
                         referral_date asc,
                         case when is_nfa then 1 else 0 end asc,

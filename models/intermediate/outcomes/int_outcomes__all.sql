@@ -25,10 +25,8 @@ with united as (
 )
 
 select
-    window_id,
     anchor_id,
     reading_number,
-    window_start_date,
     window_end_date,
     is_eligible,
     is_in_sample and coalesce(is_eligible, false) as is_in_sample,

@@ -4,22 +4,23 @@
 -- whole (FV.MATCH.3). Days and percentages have a spread of their own; that of a share follows from it.
 with cells as (
     select
-        anchors.programme_id,
+        samples.programme_id,
         readings.outcome_id,
         anchors.la_id,
-        {{ quarter_start('outcomes.window_start_date') }} as quarter_start_date,
+        {{ quarter_start('anchors.anchor_date') }} as quarter_start_date,
         sum(outcomes.outcome_value) as numerator_sum,
         sum(outcomes.outcome_value * outcomes.outcome_value) as square_sum,
         count(*) as denominator_count
     from {{ ref('int_outcomes__all') }} as outcomes
     inner join {{ ref('int_cohort__anchors') }} as anchors on outcomes.anchor_id = anchors.anchor_id
+    inner join {{ ref('int_programmes__samples') }} as samples on anchors.sample_number = samples.sample_number
     inner join {{ ref('int_programmes__readings') }} as readings on outcomes.reading_number = readings.reading_number
-    where anchors.cohort = 'trend' and outcomes.is_in_sample and outcomes.is_fully_observed
+    where samples.cohort = 'trend' and outcomes.is_in_sample and outcomes.is_fully_observed
     group by
-        anchors.programme_id,
+        samples.programme_id,
         readings.outcome_id,
         anchors.la_id,
-        {{ quarter_start('outcomes.window_start_date') }}
+        {{ quarter_start('anchors.anchor_date') }}
 ),
 
 -- Quarters of the default window set the scale, so that an alternative does not change the default's figures; a quarter

@@ -4,30 +4,25 @@ with windows as (
     where measure = 'cpp_start'
 ),
 
--- The first start from each day on that anything is asked from, once for all readings: a window holds a start if it
--- holds the first.
+-- The first start from the anchor's day on, once for all readings: a window holds a start if it holds the first.
 starts as (
     select
-        anchors.child_key,
-        anchors.anchor_date,
+        anchors.anchor_id,
         min(plans.cpp_start_date) as first_event_date
     from {{ ref('int_cohort__anchors') }} as anchors
     inner join {{ ref('int_spells__child_protection_plans') }} as plans
         on anchors.child_key = plans.child_key and plans.cpp_start_date >= anchors.anchor_date
-    group by anchors.child_key, anchors.anchor_date
+    group by anchors.anchor_id
 )
 
 select
     {%- for column in window_columns() %}
     windows.{{ column }},
     {%- endfor %}
-    case when starts.child_key is not null then 1 else 0 end as event_value,
+    case when starts.anchor_id is not null then 1 else 0 end as event_value,
     starts.first_event_date,
     true as is_eligible,
     true as is_measured
 from windows
 left join starts
-    on
-        windows.child_key = starts.child_key
-        and windows.window_start_date = starts.anchor_date
-        and windows.window_end_date >= starts.first_event_date
+    on windows.anchor_id = starts.anchor_id and windows.window_end_date >= starts.first_event_date

@@ -1,6 +1,6 @@
 select
-    anchors.programme_id,
-    {{ id_of('anchors.child_key') }} as child_id,
+    entries.programme_id,
+    {{ id_of('entries.child_key') }} as child_id,
     cast(terms.term_number as integer) as term_order,
     cast(terms.school_year as integer) as school_year,
     terms.term,
@@ -17,5 +17,5 @@ select
                 / nullif(terms.sessions_possible_count, 0)
     end as unauthorised_absence_pct
 from {{ ref('int_cohort__absence_terms') }} as terms
-inner join {{ ref('int_cohort__anchors') }} as anchors on terms.anchor_id = anchors.anchor_id
-where anchors.cohort = 'trial' and anchors.anchor = 'referral' and terms.is_of_school_age
+inner join {{ ref('int_cohort__entries') }} as entries on terms.anchor_id = entries.anchor_id
+where entries.anchor = 'referral' and terms.is_of_school_age

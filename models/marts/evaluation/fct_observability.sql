@@ -36,7 +36,7 @@ counts as (
         sum(case when outcomes.is_fully_observed then 1 else 0 end) as observed_count,
         sum(case when entries.is_treated then 1 else 0 end) as treated_count,
         sum(case when entries.is_treated and outcomes.is_fully_observed then 1 else 0 end) as treated_observed_count,
-        max(case when outcomes.is_fully_observed then outcomes.window_start_date end) as latest_observed_date
+        max(case when outcomes.is_fully_observed then entries.anchor_date end) as latest_observed_date
     from {{ ref('int_outcomes__all') }} as outcomes
     inner join {{ ref('int_cohort__entries') }} as entries on outcomes.anchor_id = entries.anchor_id
     inner join {{ ref('int_programmes__readings') }} as readings on outcomes.reading_number = readings.reading_number

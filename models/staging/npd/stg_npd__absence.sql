@@ -45,6 +45,8 @@ sums as (
     from tidied
     left join collected on tidied.school_year = collected.school_year
     group by tidied.school_year, tidied.pupil_code
+    -- Not asked of each row: the engine would tidy its reference once more for every text that it is compared with.
+    having count(tidied.pupil_code) > 0
 )
 
 -- More sessions in a year than schools are open: the same enrolment came twice, or two pupils share a reference; no
@@ -52,8 +54,7 @@ sums as (
 select *
 from sums
 where
-    pupil_id is not null
-    and (
+    (
         {%- for term in terms %}
         coalesce({{ term }}_sessions_possible_count, 0){{ ' +' if not loop.last }}
         {%- endfor %}

@@ -17,11 +17,12 @@ with flow as (
 
 entries as (
     select
-        programme_id,
-        anchor,
+        samples.programme_id,
+        samples.anchor,
         count(*) as entry_count
-    from {{ ref('int_cohort__trial_referrals') }}
-    group by programme_id, anchor
+    from {{ ref('int_cohort__trial_referrals') }} as referrals
+    inner join {{ ref('int_programmes__samples') }} as samples on referrals.sample_number = samples.sample_number
+    group by samples.programme_id, samples.anchor
     union all
     select
         programme_id,

@@ -34,15 +34,16 @@ looked_at as (
 
 followed as (
     select
-        anchors.programme_id,
+        samples.programme_id,
         readings.outcome_id,
-        {{ quarter_start('windows.window_start_date') }} as quarter_start_date,
+        {{ quarter_start('anchors.anchor_date') }} as quarter_start_date,
         max(windows.window_end_date) as last_follow_up_date
     from {{ ref('int_outcomes__all') }} as windows
     inner join {{ ref('int_cohort__anchors') }} as anchors on windows.anchor_id = anchors.anchor_id
+    inner join {{ ref('int_programmes__samples') }} as samples on anchors.sample_number = samples.sample_number
     inner join {{ ref('int_programmes__readings') }} as readings on windows.reading_number = readings.reading_number
-    where anchors.cohort = 'trend'
-    group by anchors.programme_id, readings.outcome_id, {{ quarter_start('windows.window_start_date') }}
+    where samples.cohort = 'trend'
+    group by samples.programme_id, readings.outcome_id, {{ quarter_start('anchors.anchor_date') }}
 )
 
 select
