@@ -36,7 +36,6 @@ entries as (
         terms.term_number,
         terms.school_year,
         terms.term,
-        terms.first_date as term_start_date,
         terms.is_collected,
         {{ month_number('terms.first_date') }} - {{ month_number('anchors.anchor_date') }} as months_since_referral,
         {{ age_in_august_months('terms.school_year', 'children') }} as age_in_august_months
@@ -84,9 +83,6 @@ stated as (
 select
     anchor_id,
     term_number,
-    school_year,
-    term,
-    term_start_date,
     months_since_referral,
     coalesce(age_in_august_months >= 5 * 12 and age_in_august_months < 16 * 12, false) as is_of_school_age,
     is_held,

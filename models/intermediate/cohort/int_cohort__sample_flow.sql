@@ -63,12 +63,10 @@ excluded_counts as (
 
 entrants as (
     select
-        entries.programme_id,
-        entries.anchor,
+        readings.reading_number,
         entries.la_id,
         entries.is_treatment_la,
         entries.is_treated as is_after_go_live,
-        readings.outcome_id,
         case
             when readings.is_already_looked_after_excluded and entries.is_looked_after_at_anchor then 5
             when not outcomes.is_eligible then 7
@@ -90,9 +88,7 @@ entrants as (
 
 steps as (
     select
-        excluded_counts.programme_id,
-        readings.outcome_id,
-        excluded_counts.anchor,
+        readings.reading_number,
         excluded_counts.la_id,
         excluded_counts.is_treatment_la,
         excluded_counts.is_after_go_live,
@@ -106,23 +102,24 @@ steps as (
             and readings.is_default
     union all
     select
-        programme_id,
-        outcome_id,
-        anchor,
+        reading_number,
         la_id,
         is_treatment_la,
         is_after_go_live,
         step_number,
         count(*) as entry_count
     from entrants
-    group by programme_id, outcome_id, anchor, la_id, is_treatment_la, is_after_go_live, step_number
+    group by reading_number, la_id, is_treatment_la, is_after_go_live, step_number
 ),
 
 named as (
     select
-        *,
-        case anchor when 'care_start' then 'start of care' else 'referral' end as entry_name
+        steps.*,
+        readings.programme_id,
+        readings.outcome_id,
+        case readings.anchor when 'care_start' then 'start of care' else 'referral' end as entry_name
     from steps
+    inner join {{ ref('int_programmes__readings') }} as readings on steps.reading_number = readings.reading_number
 )
 
 select

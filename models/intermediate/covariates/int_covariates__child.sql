@@ -38,7 +38,6 @@ censuses as (
         entries.anchor_id,
         entries.referral_school_year,
         censuses.census_year,
-        max(censuses.census_year) over (partition by entries.anchor_id) as latest_census_year,
         coalesce(censuses.is_fsm_eligible, false) as is_fsm_eligible,
         coalesce(censuses.is_ever_fsm_6, false) as is_ever_fsm_6,
         coalesce(censuses.is_ever_fsm_all, false) as is_ever_fsm_all,
@@ -57,11 +56,9 @@ meals as (
     select
         anchor_id,
         bool_or(is_fsm_eligible or is_ever_fsm_6 or is_ever_fsm_all or is_infant_pupil_premium) as is_fsm,
-        bool_or(
-            (is_ever_fsm_6 and census_year = latest_census_year)
-            or (is_fsm_eligible and census_year > referral_school_year - 6)
-            or is_infant_pupil_premium
-        ) as is_fsm_last_six_years
+        bool_or((is_fsm_eligible and census_year > referral_school_year - 6) or is_infant_pupil_premium)
+        or coalesce(max(case when is_ever_fsm_6 then census_year end) = max(census_year), false)
+            as is_fsm_last_six_years
     from censuses
     group by anchor_id
 ),

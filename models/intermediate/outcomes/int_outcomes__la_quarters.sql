@@ -2,10 +2,9 @@
 
 -- The trend of an LA: the mean of the outcome among those who entered in a quarter, whose windows the returns cover
 -- whole (FV.MATCH.3). Days and percentages have a spread of their own; that of a share follows from it.
-with cells as (
+with counts as (
     select
-        samples.programme_id,
-        readings.outcome_id,
+        outcomes.reading_number,
         anchors.la_id,
         {{ quarter_start('anchors.anchor_date') }} as quarter_start_date,
         sum(outcomes.outcome_value) as numerator_sum,
@@ -14,13 +13,21 @@ with cells as (
     from {{ ref('int_outcomes__all') }} as outcomes
     inner join {{ ref('int_cohort__anchors') }} as anchors on outcomes.anchor_id = anchors.anchor_id
     inner join {{ ref('int_programmes__samples') }} as samples on anchors.sample_number = samples.sample_number
-    inner join {{ ref('int_programmes__readings') }} as readings on outcomes.reading_number = readings.reading_number
     where samples.cohort = 'trend' and outcomes.is_in_sample and outcomes.is_fully_observed
-    group by
-        samples.programme_id,
+    group by outcomes.reading_number, anchors.la_id, {{ quarter_start('anchors.anchor_date') }}
+),
+
+cells as (
+    select
+        readings.programme_id,
         readings.outcome_id,
-        anchors.la_id,
-        {{ quarter_start('anchors.anchor_date') }}
+        counts.la_id,
+        counts.quarter_start_date,
+        counts.numerator_sum,
+        counts.square_sum,
+        counts.denominator_count
+    from counts
+    inner join {{ ref('int_programmes__readings') }} as readings on counts.reading_number = readings.reading_number
 ),
 
 -- Quarters of the default window set the scale, so that an alternative does not change the default's figures; a quarter

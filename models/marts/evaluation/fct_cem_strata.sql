@@ -6,7 +6,7 @@ with children as (
         entries.la_id,
         entries.is_treatment_la,
         entries.anchor_date,
-        {{ financial_year_label(return_year('entries.anchor_date')) }} as financial_year,
+        {{ return_year('entries.anchor_date') }} as return_year,
         case when covariates.gender = 4 then 0 else covariates.gender end as gender_group,
         case
             when entries.age_at_anchor_months < 4 * 12 then '0-3'
@@ -35,7 +35,8 @@ combinations as (
         {%- for covariate in cem_covariates() %}
         {{ covariate }},
         {%- endfor %}
-        financial_year
+        return_year,
+        {{ financial_year_label('return_year') }} as financial_year
     from children
 ),
 
@@ -55,7 +56,7 @@ select
     children.la_id,
     children.is_treatment_la,
     children.anchor_date,
-    children.financial_year,
+    strata.financial_year,
     strata.covariate_stratum_id,
     strata.year_stratum_id,
     cast(children.gender_group as integer) as gender_group,
@@ -68,7 +69,7 @@ select
 from children
 inner join strata
     on
-        children.financial_year = strata.financial_year
+        children.return_year = strata.return_year
         {%- for covariate in cem_covariates() %}
         and children.{{ covariate }} = strata.{{ covariate }}
         {%- endfor %}

@@ -18,13 +18,9 @@
 -- are not observed and an ethnic group that is missing are levels in the strata (FV.COV.2, FV.CEM.4, DECISIONS D72).
 with counts as (
     select
-        entries.programme_id,
-        readings.outcome_id,
-        case
-            when entries.is_treated then 'treated'
-            when entries.is_treatment_la then 'treatment LA before go-live'
-            else 'comparison LA'
-        end as arm,
+        outcomes.reading_number,
+        entries.is_treatment_la,
+        entries.is_treated,
         count(*) as child_count,
         {%- for covariate, is_missing in covariates.items() %}
         sum(case when {{ is_missing }} then 1 else 0 end) as {{ covariate }}
@@ -43,14 +39,21 @@ with counts as (
         readings.is_default
         and outcomes.is_in_sample
         and outcomes.is_fully_observed
-    group by
-        entries.programme_id,
+    group by outcomes.reading_number, entries.is_treatment_la, entries.is_treated
+),
+
+named as (
+    select
+        readings.programme_id,
         readings.outcome_id,
         case
-            when entries.is_treated then 'treated'
-            when entries.is_treatment_la then 'treatment LA before go-live'
+            when counts.is_treated then 'treated'
+            when counts.is_treatment_la then 'treatment LA before go-live'
             else 'comparison LA'
-        end
+        end as arm,
+        counts.*
+    from counts
+    inner join {{ ref('int_programmes__readings') }} as readings on counts.reading_number = readings.reading_number
 ),
 
 listed as (
@@ -62,7 +65,7 @@ listed as (
         arm,
         child_count,
         cast({{ covariate }} as bigint) as missing_count
-    from counts
+    from named
     {% if not loop.last %}
     union all
     {% endif %}

@@ -28,9 +28,7 @@ reaches as (
 
 counts as (
     select
-        entries.programme_id,
-        readings.outcome_id,
-        readings.reading_id,
+        outcomes.reading_number,
         entries.la_id,
         count(*) as entry_count,
         sum(case when outcomes.is_fully_observed then 1 else 0 end) as observed_count,
@@ -39,9 +37,8 @@ counts as (
         max(case when outcomes.is_fully_observed then entries.anchor_date end) as latest_observed_date
     from {{ ref('int_outcomes__all') }} as outcomes
     inner join {{ ref('int_cohort__entries') }} as entries on outcomes.anchor_id = entries.anchor_id
-    inner join {{ ref('int_programmes__readings') }} as readings on outcomes.reading_number = readings.reading_number
     where outcomes.is_in_sample
-    group by entries.programme_id, readings.outcome_id, readings.reading_id, entries.la_id
+    group by outcomes.reading_number, entries.la_id
 )
 
 select
@@ -68,11 +65,11 @@ select
     {{ return_year('follow_ups.last_follow_up_date') }} as fully_observed_from_return_year
 from las
 inner join {{ ref('int_cohort__last_follow_ups') }} as follow_ups on las.programme_id = follow_ups.programme_id
-left join counts
+left join {{ ref('int_programmes__readings') }} as readings
     on
-        las.programme_id = counts.programme_id
-        and follow_ups.outcome_id = counts.outcome_id
-        and follow_ups.reading_id = counts.reading_id
-        and las.la_id = counts.la_id
+        follow_ups.programme_id = readings.programme_id
+        and follow_ups.outcome_id = readings.outcome_id
+        and follow_ups.reading_id = readings.reading_id
+left join counts on readings.reading_number = counts.reading_number and las.la_id = counts.la_id
 left join reaches on follow_ups.outcome_id = reaches.outcome_id and las.la_id = reaches.la_id
 left join {{ ref('dim_local_authorities') }} as named on las.la_id = named.la_id

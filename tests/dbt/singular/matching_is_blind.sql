@@ -32,18 +32,26 @@ looked_at as (
         on quarters.programme_id = go_lives.programme_id and quarters.treatment_la_id = go_lives.la_id
 ),
 
-followed as (
+trends as (
     select
-        samples.programme_id,
-        readings.outcome_id,
+        windows.reading_number,
         {{ quarter_start('anchors.anchor_date') }} as quarter_start_date,
         max(windows.window_end_date) as last_follow_up_date
     from {{ ref('int_outcomes__all') }} as windows
     inner join {{ ref('int_cohort__anchors') }} as anchors on windows.anchor_id = anchors.anchor_id
     inner join {{ ref('int_programmes__samples') }} as samples on anchors.sample_number = samples.sample_number
-    inner join {{ ref('int_programmes__readings') }} as readings on windows.reading_number = readings.reading_number
     where samples.cohort = 'trend'
-    group by samples.programme_id, readings.outcome_id, {{ quarter_start('anchors.anchor_date') }}
+    group by windows.reading_number, {{ quarter_start('anchors.anchor_date') }}
+),
+
+followed as (
+    select
+        readings.programme_id,
+        readings.outcome_id,
+        trends.quarter_start_date,
+        trends.last_follow_up_date
+    from trends
+    inner join {{ ref('int_programmes__readings') }} as readings on trends.reading_number = readings.reading_number
 )
 
 select
