@@ -40,7 +40,7 @@ entries as (
         {{ month_number('terms.first_date') }} - {{ month_number('anchors.anchor_date') }} as months_since_referral,
         {{ age_in_august_months('terms.school_year', 'children') }} as age_in_august_months
     from {{ ref('int_cohort__anchors') }} as anchors
-    inner join {{ ref('int_programmes__samples') }} as samples on anchors.sample_number = samples.sample_number
+    inner join {{ ref('int_cohort__samples') }} as samples on anchors.sample_number = samples.sample_number
     inner join programmes on samples.programme_id = programmes.programme_id
     inner join {{ ref('int_cohort__following_terms') }} as terms
         on anchors.anchor_date = terms.anchor_date and programmes.term_count >= terms.term_number

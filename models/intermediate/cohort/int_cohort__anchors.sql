@@ -32,7 +32,7 @@ with anchors as (
         care_starts.care_end_date,
         care_starts.age_at_care_start_months as age_at_anchor_months,
         false as is_unborn_at_referral
-    from {{ ref('int_programmes__samples') }} as samples
+    from {{ ref('int_cohort__samples') }} as samples
     inner join {{ ref('int_cohort__trial_care_starts') }} as care_starts
         on samples.programme_id = care_starts.programme_id
     where
@@ -49,7 +49,7 @@ with anchors as (
         care_starts.care_end_date,
         null as age_at_anchor_months,
         null as is_unborn_at_referral
-    from {{ ref('int_programmes__samples') }} as samples
+    from {{ ref('int_cohort__samples') }} as samples
     inner join {{ ref('int_cohort__trend_care_starts') }} as care_starts
         on samples.programme_id = care_starts.programme_id
     where samples.cohort = 'trend' and samples.anchor = 'care_start'
@@ -86,7 +86,7 @@ known as (
         in_care.child_key is not null as is_looked_after_at_anchor,
         {{ month_from_number('children.birth_month_number + 18 * 12') }} as eighteenth_birthday_date
     from anchors
-    inner join {{ ref('int_programmes__samples') }} as samples on anchors.sample_number = samples.sample_number
+    inner join {{ ref('int_cohort__samples') }} as samples on anchors.sample_number = samples.sample_number
     inner join {{ ref('int_programmes__trial_periods') }} as periods on samples.programme_id = periods.programme_id
     inner join {{ ref('int_children__characteristics') }} as children on anchors.child_key = children.child_key
     left join in_care

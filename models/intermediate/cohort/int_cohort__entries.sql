@@ -16,7 +16,7 @@ select
     areas.is_treatment_la,
     coalesce(areas.is_treatment_la and anchors.anchor_date >= areas.go_live_date, false) as is_treated
 from {{ ref('int_cohort__anchors') }} as anchors
-inner join {{ ref('int_programmes__samples') }} as samples on anchors.sample_number = samples.sample_number
+inner join {{ ref('int_cohort__samples') }} as samples on anchors.sample_number = samples.sample_number
 inner join {{ ref('int_programmes__local_authorities') }} as areas
     on samples.programme_id = areas.programme_id and anchors.la_id = areas.la_id
 where samples.cohort = 'trial'

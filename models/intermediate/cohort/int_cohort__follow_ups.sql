@@ -30,7 +30,7 @@ select
     and coalesce(days.anchor_date >= limits.first_date, true) as is_start_covered,
     coalesce(limits.last_date, {{ far_future() }}) as last_covered_date
 from days
-inner join {{ ref('int_programmes__samples') }} as samples on days.sample_number = samples.sample_number
+inner join {{ ref('int_cohort__samples') }} as samples on days.sample_number = samples.sample_number
 inner join {{ ref('int_programmes__readings') }} as readings
     on
         samples.programme_id = readings.programme_id

@@ -8,7 +8,7 @@ with quarters as (
         readings.reading_number,
         quarters.la_id,
         quarters.quarter_start_date
-    from {{ ref('int_programmes__samples') }} as samples
+    from {{ ref('int_cohort__samples') }} as samples
     inner join {{ ref('int_programmes__readings') }} as readings on samples.programme_id = readings.programme_id
     inner join {{ ref('int_programmes__trend_quarters') }} as quarters
         on readings.programme_id = quarters.programme_id and readings.outcome_id = quarters.outcome_id

@@ -14,7 +14,7 @@ with candidates as (
         referrals.is_on_basis,
         referrals.entry_number
     from {{ ref('int_cohort__trial_referrals') }} as referrals
-    inner join {{ ref('int_programmes__samples') }} as samples on referrals.sample_number = samples.sample_number
+    inner join {{ ref('int_cohort__samples') }} as samples on referrals.sample_number = samples.sample_number
     union all
     select
         'care_start' as anchor,

@@ -6,7 +6,7 @@ with la_quarters as (
         samples.programme_id,
         quarters.la_id,
         quarters.quarter_start_date
-    from {{ ref('int_programmes__samples') }} as samples
+    from {{ ref('int_cohort__samples') }} as samples
     inner join {{ ref('int_programmes__trend_quarters') }} as quarters on samples.programme_id = quarters.programme_id
     where samples.cohort = 'trend' and samples.anchor = 'referral'
 ),

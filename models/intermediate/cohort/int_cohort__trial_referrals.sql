@@ -16,7 +16,7 @@ with in_trial as (
         {{ is_of_age('ages.age_at_referral_months', 'programmes') }} as is_of_age,
         {{ is_on_referral_basis('referrals', 'samples') }} as is_on_basis
     from {{ ref('programmes') }} as programmes
-    inner join {{ ref('int_programmes__samples') }} as samples
+    inner join {{ ref('int_cohort__samples') }} as samples
         on
             programmes.programme_id = samples.programme_id
             and samples.cohort = 'trial'
@@ -38,7 +38,7 @@ with_factors as (
         factors.la_id,
         factors.child_key,
         factors.referral_date
-    from {{ ref('int_programmes__samples') }} as samples
+    from {{ ref('int_cohort__samples') }} as samples
     inner join {{ ref('sample_factors') }} as listed
         on samples.programme_id = listed.programme_id and samples.anchor = listed.sample_id
     inner join {{ ref('int_spells__assessment_factors') }} as factors

@@ -12,7 +12,7 @@ with counts as (
         count(*) as denominator_count
     from {{ ref('int_outcomes__all') }} as outcomes
     inner join {{ ref('int_cohort__anchors') }} as anchors on outcomes.anchor_id = anchors.anchor_id
-    inner join {{ ref('int_programmes__samples') }} as samples on anchors.sample_number = samples.sample_number
+    inner join {{ ref('int_cohort__samples') }} as samples on anchors.sample_number = samples.sample_number
     where samples.cohort = 'trend' and outcomes.is_in_sample and outcomes.is_fully_observed
     group by outcomes.reading_number, anchors.la_id, {{ quarter_start('anchors.anchor_date') }}
 ),

@@ -21,7 +21,7 @@ entries as (
         samples.anchor,
         count(*) as entry_count
     from {{ ref('int_cohort__trial_referrals') }} as referrals
-    inner join {{ ref('int_programmes__samples') }} as samples on referrals.sample_number = samples.sample_number
+    inner join {{ ref('int_cohort__samples') }} as samples on referrals.sample_number = samples.sample_number
     group by samples.programme_id, samples.anchor
     union all
     select

@@ -39,7 +39,7 @@ trends as (
         max(windows.window_end_date) as last_follow_up_date
     from {{ ref('int_outcomes__all') }} as windows
     inner join {{ ref('int_cohort__anchors') }} as anchors on windows.anchor_id = anchors.anchor_id
-    inner join {{ ref('int_programmes__samples') }} as samples on anchors.sample_number = samples.sample_number
+    inner join {{ ref('int_cohort__samples') }} as samples on anchors.sample_number = samples.sample_number
     where samples.cohort = 'trend'
     group by windows.reading_number, {{ quarter_start('anchors.anchor_date') }}
 ),

@@ -25,7 +25,7 @@ select
     anchors.anchor_date as quarter_start_date
 from {{ ref('int_outcomes__all') }} as windows
 inner join {{ ref('int_cohort__anchors') }} as anchors on windows.anchor_id = anchors.anchor_id
-inner join {{ ref('int_programmes__samples') }} as samples on anchors.sample_number = samples.sample_number
+inner join {{ ref('int_cohort__samples') }} as samples on anchors.sample_number = samples.sample_number
 inner join {{ ref('int_programmes__local_authorities') }} as areas
     on samples.programme_id = areas.programme_id and anchors.la_id = areas.la_id
 where samples.cohort = 'trend' and windows.window_end_date >= areas.programme_start_date
