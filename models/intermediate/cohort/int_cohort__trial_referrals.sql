@@ -32,6 +32,7 @@ with in_trial as (
     inner join {{ ref('int_cohort__referral_ages') }} as ages on referrals.referral_key = ages.referral_key
 ),
 
+-- Referrals whose assessment shows one of a sample's factors (FV.PROG.5, DECISIONS D70).
 with_factors as (
     select distinct
         samples.sample_number,
