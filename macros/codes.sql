@@ -14,9 +14,23 @@
   end
 {%- endmacro %}
 
-{#- A child code as text: surrounding blanks and the '.0' of a spreadsheet removed, upper case (trap 6). -#}
+{#- Without surrounding blanks. Few references have any, and to look is cheaper than to trim. -#}
+{% macro trimmed(column) -%}
+  case when {{ column }} like '% %' then trim({{ column }}) else {{ column }} end
+{%- endmacro %}
+
+{#-
+  A child code as text: surrounding blanks and the '.0' of a spreadsheet removed, upper case (trap 6). Most codes have
+  nothing to remove, and to look is cheaper than to replace.
+-#}
 {% macro tidy_child_code(column) -%}
-  nullif(upper(trim(both '| ' from replace(trim({{ column }}) || '|', '.0|', '|'))), '')
+  nullif(upper(
+    case
+      when {{ column }} like '% %' or {{ column }} like '%|%' or {{ column }} like '%.0'
+        then trim(both '| ' from replace(trim({{ column }}) || '|', '.0|', '|'))
+      else {{ column }}
+    end
+  ), '')
 {%- endmacro %}
 
 {#- A pupil reference; UN1 to UN7 say why there is none and never link two children (trap 18). -#}
@@ -24,10 +38,10 @@
   case
     when
       {% for text in not_a_value() -%}
-      upper(trim({{ column }})) <> '{{ text }}' and{{ ' ' }}
+      upper({{ trimmed(column) }}) <> '{{ text }}' and{{ ' ' }}
       {%- endfor -%}
-      upper(trim({{ column }})) not like 'UN_'
-      then upper(trim({{ column }}))
+      upper({{ trimmed(column) }}) not like 'UN_'
+      then upper({{ trimmed(column) }})
   end
 {%- endmacro %}
 

@@ -16,7 +16,7 @@
 {%- endmacro %}
 
 {% macro default__add_days(day, days) -%}
-  cast({{ day }} + ({{ days }}) * interval '1 day' as date)
+  ({{ day }} + ({{ days }}))
 {%- endmacro %}
 
 {% macro spark__add_days(day, days) -%}
@@ -43,7 +43,7 @@
 
 {#- 31 March of a return year. -#}
 {% macro return_year_end(year) -%}
-  cast(cast({{ year }} as {{ dbt.type_string() }}) || '-03-31' as date)
+  make_date({{ year }}, 3, 31)
 {%- endmacro %}
 
 {#- A return year as its label: 2022 is 2021/22. -#}
@@ -69,7 +69,7 @@
 
 {#- 1 September before the calendar year in which a school year ends. -#}
 {% macro school_year_start(year) -%}
-  cast(cast({{ year }} - 1 as {{ dbt.type_string() }}) || '-09-01' as date)
+  make_date({{ year }} - 1, 9, 1)
 {%- endmacro %}
 
 {#- A day after every other, for an interval that is still open. -#}

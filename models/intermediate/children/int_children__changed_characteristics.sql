@@ -5,7 +5,7 @@
 -- recorded, an ethnicity refused or not obtained, the birth of the unborn (FV.COV.2).
 with stated as (
     select
-        observations.la_id,
+        identities.la_id,
         identities.child_key,
         case when genders.gender > 0 then genders.gender end as gender,
         case when ethnicities.ethnic_group <> 'Missing' then observations.ethnicity_code end as ethnicity,

@@ -44,7 +44,7 @@ children as (
         bool_or(is_uasc) as is_uasc,
         min(case when is_disabled then return_year end) as first_disabled_year,
         min(case when is_uasc then return_year end) as first_uasc_year,
-        min(linked_pupil_id) is not null as is_linked_to_pupil
+        count(linked_pupil_id) > 0 as is_linked_to_pupil
     from observations
     group by child_key
 )

@@ -17,28 +17,34 @@ births as (
         la_code,
         la_child_id,
         owner_month_number,
-        min(la_id) as la_id,
-        max(area_code_count) as area_code_count,
         coalesce(
             nullif(owner_month_number, 0),
             {{ latest_birth_month('not is_expected_birth') }},
             {{ latest_birth_month('true') }}
-        ) as birth_month_number
+        ) as birth_month_number,
+        -- The first reference over the returns, behind the four digits of its year.
+        min(cast(return_year as {{ dbt.type_string() }}) || pupil_id) as first_link
     from observations
     group by la_code, la_child_id, owner_month_number
 ),
 
 -- One code, several children: each by its month, and one more for rows that nothing tells apart (DECISIONS D30).
+owned as (
+    select distinct
+        la_code,
+        la_child_id
+    from births
+    where owner_month_number > 0
+),
+
 shared as (
     select
-        la_code,
-        la_child_id,
-        min(la_id) as la_id,
-        max(area_code_count) as area_code_count,
-        min(owner_month_number) as lowest_owner
+        births.la_code,
+        births.la_child_id,
+        min(births.owner_month_number) as lowest_owner
     from births
-    group by la_code, la_child_id
-    having max(owner_month_number) > 0
+    inner join owned on births.la_code = owned.la_code and births.la_child_id = owned.la_child_id
+    group by births.la_code, births.la_child_id
 ),
 
 codes as (
@@ -52,9 +58,8 @@ codes as (
         la_code,
         la_child_id,
         0 as owner_month_number,
-        la_id,
-        area_code_count,
         cast(null as integer) as birth_month_number,
+        cast(null as {{ dbt.type_string() }}) as first_link,
         true as is_shared_code
     from shared
     where lowest_owner > 0
@@ -63,58 +68,44 @@ codes as (
 -- Codes are reused by other LAs for other children: within a reorganised area the birth month tells them apart.
 keyed as (
     select
-        la_code,
-        la_child_id,
-        owner_month_number,
-        la_id,
-        birth_month_number,
+        codes.la_code,
+        codes.la_child_id,
+        codes.owner_month_number,
+        codes.birth_month_number,
+        codes.first_link,
+        areas.la_id,
         case
-            when area_code_count > 1 or is_shared_code
+            when areas.area_code_count > 1 or codes.is_shared_code
                 then
-                    la_id
+                    areas.la_id
                     || '|'
-                    || la_child_id
+                    || codes.la_child_id
                     || '|'
-                    || coalesce(cast(birth_month_number as {{ dbt.type_string() }}), '')
-            else la_id || '|' || la_child_id
+                    || coalesce(cast(codes.birth_month_number as {{ dbt.type_string() }}), '')
+            else areas.la_id || '|' || codes.la_child_id
         end as la_child_label
     from codes
+    inner join {{ ref('int_programmes__continuing_areas') }} as areas on codes.la_code = areas.la_code
 ),
 
--- The first reference over the returns is the child's. One pass with a rank: a join back on the year alone would let
--- a planner pair every child of a year with every other.
-ranked_links as (
-    select
-        keyed.la_child_label,
-        observations.pupil_id,
-        row_number() over (
-            partition by keyed.la_child_label
-            order by observations.return_year, observations.pupil_id
-        ) as link_rank
-    from keyed
-    inner join observations
-        on
-            keyed.la_code = observations.la_code
-            and keyed.la_child_id = observations.la_child_id
-            and keyed.owner_month_number = observations.owner_month_number
-    where observations.pupil_id is not null
-),
-
+-- The first reference over the returns is the child's.
 links as (
     select
         la_child_label,
-        pupil_id
-    from ranked_links
-    where link_rank = 1
+        substr(min(first_link), 5) as pupil_id,
+        min(birth_month_number) as lowest_month_number,
+        max(birth_month_number) as highest_month_number
+    from keyed
+    group by la_child_label
 ),
 
 -- A reference under which births lie more than a year apart is no child's own: it links nobody (DECISIONS D15).
 sound_links as (
-    select links.pupil_id
+    select pupil_id
     from links
-    inner join keyed on links.la_child_label = keyed.la_child_label
-    group by links.pupil_id
-    having coalesce(max(keyed.birth_month_number) - min(keyed.birth_month_number), 0) <= 12
+    where pupil_id is not null
+    group by pupil_id
+    having coalesce(max(highest_month_number) - min(lowest_month_number), 0) <= 12
 )
 
 select

@@ -44,9 +44,17 @@ united as (
 
 -- A birth that no child of a return can have is not known; January 1900 is how some returns write unborn (A.5).
 select
-    united.*,
-    areas.la_id,
-    areas.area_code_count,
-    {{ birth_month_number('united') }} as birth_month_number
+    united.source_kind,
+    united.return_year,
+    united.la_code,
+    united.la_child_id,
+    united.pupil_id,
+    {{ birth_month_number('united') }} as birth_month_number,
+    united.is_expected_birth,
+    united.is_unborn,
+    united.gender_code,
+    united.ethnicity_code,
+    united.is_disabled,
+    united.is_uasc
 from united
 inner join {{ ref('int_programmes__continuing_areas') }} as areas on united.la_code = areas.la_code

@@ -12,6 +12,24 @@ with observations as (
     from {{ ref('int_children__observations') }}
 ),
 
+-- Few codes have more than one real month of birth at all: only theirs are compared.
+differing as (
+    select
+        la_code,
+        la_child_id
+    from observations
+    where not is_unborn_report and stated_month_number > 0
+    group by la_code, la_child_id
+    having max(stated_month_number) > min(stated_month_number)
+),
+
+candidates as (
+    select observations.*
+    from observations
+    inner join differing
+        on observations.la_code = differing.la_code and observations.la_child_id = differing.la_child_id
+),
+
 -- The real months of birth that each return states.
 returns as (
     select
@@ -21,7 +39,7 @@ returns as (
         la_child_id,
         min(stated_month_number) as first_month_number,
         max(stated_month_number) as last_month_number
-    from observations
+    from candidates
     where not is_unborn_report and stated_month_number > 0
     group by source_kind, return_year, la_code, la_child_id
 ),
@@ -39,10 +57,10 @@ codes as (
 ),
 
 reports as (
-    select distinct observations.*
-    from observations
+    select distinct candidates.*
+    from candidates
     inner join codes
-        on observations.la_code = codes.la_code and observations.la_child_id = codes.la_child_id
+        on candidates.la_code = codes.la_code and candidates.la_child_id = codes.la_child_id
 ),
 
 owners as (

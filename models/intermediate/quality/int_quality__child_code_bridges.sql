@@ -7,7 +7,7 @@ with identities as (
         la_child_id,
         min(la_id) as la_id,
         min(child_key) as child_key,
-        max(pupil_id) as pupil_id
+        count(pupil_id) > 0 as is_linked
     from {{ ref('int_children__identities') }}
     group by la_code, la_child_id
 ),
@@ -32,7 +32,7 @@ codes as (
         identities.child_key,
         identities.la_child_id,
         seen.return_year,
-        max(identities.pupil_id) as pupil_id
+        bool_or(identities.is_linked) as is_linked
     from seen
     inner join identities on seen.la_code = identities.la_code and seen.la_child_id = identities.la_child_id
     group by identities.la_id, identities.child_key, identities.la_child_id, seen.return_year
@@ -78,7 +78,7 @@ select
     codes.la_id,
     codes.return_year,
     count(*) as code_count,
-    count(codes.pupil_id) as linked_count,
+    cast(sum(case when codes.is_linked then 1 else 0 end) as bigint) as linked_count,
     cast(sum(coalesce(bridged.is_bridged, 0)) as bigint) as bridged_count,
     cast(sum(coalesce(bridged.has_moved, 0)) as bigint) as moved_count
 from codes

@@ -9,7 +9,7 @@ with records as (
             when records.birth_month between 1 and 12 then records.birth_year * 12 + records.birth_month - 1
         end as sent_month_number,
         genders.gender,
-        case when ethnicities.ethnic_group <> 'Missing' then ethnicities.ethnic_group end as ethnic_group
+        coalesce(ethnicities.ethnic_group <> 'Missing', false) as is_ethnicity_known
     from {{ ref('stg_cin__records') }} as records
     left join {{ ref('gender_codes') }} as genders
         on
@@ -30,9 +30,9 @@ select
     max(case when is_expected_birth then sent_month_number end) as expected_birth_month_number,
     bool_or(is_expected_birth or is_unborn) as is_unborn,
     max(gender) as gender,
-    max(ethnic_group) as ethnic_group,
+    bool_or(is_ethnicity_known) as has_ethnicity,
     max(disability_codes) as disability_codes,
-    max(pupil_id) as pupil_id,
+    count(pupil_id) > 0 as has_pupil_id,
     min(case when closure_date is null and not is_nfa then referral_date end) as first_open_referral_date,
     max(case when closure_date is null and not is_nfa then referral_date end) as last_open_referral_date,
     max(coalesce(closure_date, {{ return_year_end('return_year') }})) as last_date

@@ -6,10 +6,10 @@
 {% set sources = [
     ('children', 'CIN', [
         ('gender', 'not is_not_born', 'coalesce(gender, 0) = 0'),
-        ('ethnicity', 'not is_not_born', 'ethnic_group is null'),
+        ('ethnicity', 'not is_not_born', 'not has_ethnicity'),
         ('disability', 'not is_not_born', 'disability_codes is null'),
         ('month of birth', 'true', 'coalesce(last_birth_month_number, expected_birth_month_number) is null'),
-        ('pupil reference at school age', 'is_school_age', 'pupil_id is null')
+        ('pupil reference at school age', 'is_school_age', 'not has_pupil_id')
     ]),
     ('referrals', 'CIN', [
         ('referral source', 'true', 'referral_source_code is null'),

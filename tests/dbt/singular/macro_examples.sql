@@ -14,7 +14,10 @@ with examples as (
         24199 as birth_month_number,
         ' n1 ' as need_text,
         '0123.0' as child_text,
+        ' 7a' as blank_child_text,
+        '7a' as plain_child_text,
         'UN3' as pupil_text,
+        ' p1 ' as blank_pupil_text,
         'True' as yes_text,
         'N/A' as unknown_text,
         '#MULTIVALUE' as several_text,
@@ -48,8 +51,12 @@ checked as (
         {{ tidy_code('need_text') }} = 'N1' and {{ tidy_code('several_text') }} is null as tidy_code_holds,
         {{ birth_month_number() }} = 24160 as birth_month_number_holds,
         {{ says_unborn() }} as says_unborn_holds,
-        {{ tidy_child_code('child_text') }} = '0123' as tidy_child_code_holds,
-        {{ tidy_pupil_code('pupil_text') }} is null as tidy_pupil_code_holds,
+        {{ trimmed('blank_pupil_text') }} = 'p1' as trimmed_holds,
+        {{ tidy_child_code('child_text') }} = '0123'
+        and {{ tidy_child_code('blank_child_text') }} = '7A'
+        and {{ tidy_child_code('plain_child_text') }} = '7A' as tidy_child_code_holds,
+        {{ tidy_pupil_code('pupil_text') }} is null
+        and {{ tidy_pupil_code('blank_pupil_text') }} = 'P1' as tidy_pupil_code_holds,
         {{ tidy_flag('yes_text') }} and {{ tidy_flag('unknown_text') }} is null as tidy_flag_holds,
         {{ joined_text(['return_year', 'last_date']) }} = '2014|~' as joined_text_holds,
         {{ key_of('named_text') }} = 13076427599718317 and {{ id_of('a_key') }} = '02e74f10e0327ad' as key_of_holds
@@ -63,5 +70,5 @@ where not (
     and return_year_end_holds and financial_year_label_holds and school_year_holds and school_year_start_holds
     and month_number_holds and days_between_holds and follow_up_end_holds and age_in_august_months_holds
     and tidy_code_holds and birth_month_number_holds and says_unborn_holds and tidy_child_code_holds
-    and tidy_pupil_code_holds and tidy_flag_holds and joined_text_holds and key_of_holds
+    and trimmed_holds and tidy_pupil_code_holds and tidy_flag_holds and joined_text_holds and key_of_holds
 )
