@@ -14,9 +14,14 @@
   end
 {%- endmacro %}
 
+{#- Whether a text may hold a blank: a space, or a character of several bytes, as the blank that spreadsheets paste. -#}
+{% macro may_hold_blank(column) -%}
+  ({{ column }} like '% %' or bit_length({{ column }}) > 8 * length({{ column }}))
+{%- endmacro %}
+
 {#- Without surrounding blanks. Few references have any, and to look is cheaper than to trim. -#}
 {% macro trimmed(column) -%}
-  case when {{ column }} like '% %' then trim({{ column }}) else {{ column }} end
+  case when {{ may_hold_blank(column) }} then trim({{ column }}) else {{ column }} end
 {%- endmacro %}
 
 {#-
@@ -26,7 +31,7 @@
 {% macro tidy_child_code(column) -%}
   nullif(upper(
     case
-      when {{ column }} like '% %' or {{ column }} like '%|%' or {{ column }} like '%.0'
+      when {{ may_hold_blank(column) }} or {{ column }} like '%|%' or {{ column }} like '%.0'
         then trim(both '| ' from replace(trim({{ column }}) || '|', '.0|', '|'))
       else {{ column }}
     end

@@ -18,6 +18,8 @@ with examples as (
         '7a' as plain_child_text,
         'UN3' as pupil_text,
         ' p1 ' as blank_pupil_text,
+        chr(160) || 'p1' as pasted_pupil_text,
+        chr(160) || '7a' as pasted_child_text,
         'True' as yes_text,
         'N/A' as unknown_text,
         '#MULTIVALUE' as several_text,
@@ -51,11 +53,14 @@ checked as (
         {{ tidy_code('need_text') }} = 'N1' and {{ tidy_code('several_text') }} is null as tidy_code_holds,
         {{ birth_month_number() }} = 24160 as birth_month_number_holds,
         {{ says_unborn() }} as says_unborn_holds,
-        {{ trimmed('blank_pupil_text') }} = 'p1' as trimmed_holds,
+        {{ may_hold_blank('blank_pupil_text') }} and not {{ may_hold_blank('pupil_text') }} as may_hold_blank_holds,
+        {{ trimmed('blank_pupil_text') }} = 'p1' and {{ trimmed('pasted_pupil_text') }} = 'p1' as trimmed_holds,
         {{ tidy_child_code('child_text') }} = '0123'
         and {{ tidy_child_code('blank_child_text') }} = '7A'
+        and {{ tidy_child_code('pasted_child_text') }} = '7A'
         and {{ tidy_child_code('plain_child_text') }} = '7A' as tidy_child_code_holds,
         {{ tidy_pupil_code('pupil_text') }} is null
+        and {{ tidy_pupil_code('pasted_pupil_text') }} = 'P1'
         and {{ tidy_pupil_code('blank_pupil_text') }} = 'P1' as tidy_pupil_code_holds,
         {{ tidy_flag('yes_text') }} and {{ tidy_flag('unknown_text') }} is null as tidy_flag_holds,
         {{ joined_text(['return_year', 'last_date']) }} = '2014|~' as joined_text_holds,
@@ -70,5 +75,6 @@ where not (
     and return_year_end_holds and financial_year_label_holds and school_year_holds and school_year_start_holds
     and month_number_holds and days_between_holds and follow_up_end_holds and age_in_august_months_holds
     and tidy_code_holds and birth_month_number_holds and says_unborn_holds and tidy_child_code_holds
-    and trimmed_holds and tidy_pupil_code_holds and tidy_flag_holds and joined_text_holds and key_of_holds
+    and may_hold_blank_holds and trimmed_holds and tidy_pupil_code_holds and tidy_flag_holds and joined_text_holds
+    and key_of_holds
 )
